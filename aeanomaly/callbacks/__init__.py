@@ -1,0 +1,1 @@
+"""One callback per file; they read the outputs of the module, never the insides of a net."""

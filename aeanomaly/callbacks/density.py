@@ -1,0 +1,99 @@
+"""The picture of the study: densities of normal and anomalous scores, with the thresholds."""
+
+from __future__ import annotations
+
+import math
+
+import lightning as L
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import gaussian_kde
+from torch import Tensor
+
+from aeanomaly.callbacks.tensorboard import save_figure, summary_writer
+from aeanomaly.module import LitAutoencoder
+
+NORMAL_COLOUR, ANOMALY_COLOUR = "#1f77b4", "#d62728"
+_KDE_POINTS = 2000  # a smoother estimate needs no more, and its cost grows with the number of points
+
+
+class DensityFigure(L.Callback):
+    """Draws one figure per score as ``<stage>/<score>/density``, and saves that of the test as a PNG in the run.
+
+    Args:
+        every_n_epochs: how often to draw while fitting; drawing takes a tenth of a second per score.
+
+    Raises:
+        ValueError: if ``every_n_epochs`` is below 1.
+    """
+
+    def __init__(self, every_n_epochs: int = 5) -> None:
+        if every_n_epochs < 1:
+            raise ValueError(f"every_n_epochs must be at least 1, got {every_n_epochs}")
+        self.every_n_epochs = every_n_epochs
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw if it is due."""
+        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0 or not trainer.state.fn == "fit"
+        if due and not trainer.sanity_checking:
+            self._draw(trainer, pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw and save."""
+        self._draw(trainer, pl_module, "test")
+
+    @staticmethod
+    def _draw(trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, LitAutoencoder)
+        evaluation = pl_module.evaluation()
+        writer = summary_writer(trainer)
+        if writer is None:
+            return
+        for name in evaluation.scores:
+            figure = density_figure(
+                name, evaluation.normal(name), evaluation.anomalous(name), evaluation.thresholds[name]
+            )
+            writer.add_figure(f"{stage}/{name}/density", figure, trainer.global_step)
+            if stage == "test":
+                save_figure(trainer, figure, f"density_{name}")
+
+
+def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: dict[str, float]) -> Figure:
+    """Both densities of one score in one picture, with a dashed line per threshold.
+
+    Args:
+        score: its name, for the axis.
+        normal: (N normal,) scores; may be empty, as may ``anomalous``.
+        anomalous: (N anomalous,) scores.
+        thresholds: value by name; NaN values are left out.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    groups = [
+        (f"normal ({len(normal):,})", normal, NORMAL_COLOUR),
+        (f"anomalous ({len(anomalous):,})", anomalous, ANOMALY_COLOUR),
+    ]
+    finite = {label: values[values.isfinite()].numpy().astype(np.float64) for label, values, _ in groups}
+    drawn = np.concatenate(list(finite.values()))
+    lines = {name: value for name, value in thresholds.items() if not math.isnan(value)}
+    # A few extreme scores would squeeze everything else into a corner.
+    low = float(drawn.min()) if len(drawn) else 0.0
+    high = max(float(np.quantile(drawn, 0.995)) if len(drawn) else 1.0, *lines.values(), low + 1e-9)
+    grid = np.linspace(low, high, 400)
+    for label, _, colour in groups:
+        values = finite[label]
+        if len(values) > _KDE_POINTS:  # evenly spaced order statistics: no randomness, the same shape
+            values = np.quantile(values, (np.arange(_KDE_POINTS) + 0.5) / _KDE_POINTS)
+        if len(values) > 1 and np.ptp(values) > 0:
+            density = gaussian_kde(values)(grid)
+            axes.plot(grid, density, color=colour, label=label)
+            axes.fill_between(grid, density, color=colour, alpha=0.25)
+        elif len(values):
+            axes.axvline(values[0], color=colour, label=f"{label}, all equal")
+    for (name, value), style in zip(lines.items(), ("--", ":", "-.", (0, (1, 3))) * len(lines), strict=False):
+        axes.axvline(value, color="black", linestyle=style, linewidth=1.2, label=f"threshold {name} = {value:.4g}")
+    axes.set(xlabel=f"{score} score (higher = more anomalous)", ylabel="density", xlim=(low, high))
+    axes.set_ylim(bottom=0)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False)
+    return figure

@@ -1,0 +1,83 @@
+"""Fits scores and thresholds on normal images."""
+
+from __future__ import annotations
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from aeanomaly.distributed import gather_rows, on_rank_zero
+from aeanomaly.errors import UserError
+from aeanomaly.module import LitAutoencoder
+from aeanomaly.outputs import Output
+from aeanomaly.scores.base import Score
+
+
+class FitScores(L.Callback):
+    """After every validation epoch of a fit, fits the scores that need it, then the thresholds.
+
+    It must come first among the callbacks, because the others read what it fits. Anomalous images have no part in
+    it: scores see outputs of normal images, thresholds see scores of normal validation images. The fit runs on one
+    device, its result is sent to all.
+    """
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Refuse, before training for hours, a false alarm rate that the validation set is too small for."""
+        assert isinstance(pl_module, LitAutoencoder)
+        sizes = getattr(trainer.datamodule, "sizes", None)
+        if sizes is not None:
+            for threshold in pl_module.thresholds.values():
+                threshold.fit(torch.zeros(sizes()["val_normal"]))
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Fit everything on the pass that just ended."""
+        assert isinstance(pl_module, LitAutoencoder)
+        if trainer.sanity_checking or not trainer.state.fn == "fit":
+            return
+        if pl_module.evaluated:
+            raise UserError("FitScores must come first in trainer.callbacks: another callback has read stale scores")
+        for score in pl_module.score_modules.values():
+            if score.fitted_on == "validation":
+                _fit_everywhere(score, pl_module.normal_outputs(score.reads), trainer)
+            elif score.fitted_on == "train":
+                _fit_everywhere(score, _training_outputs(score, trainer, pl_module), trainer)
+        self._fit_thresholds(pl_module)
+
+    @staticmethod
+    def _fit_thresholds(module: LitAutoencoder) -> None:
+        evaluation = module.evaluation()
+        for row, name in enumerate(module.score_modules):
+            normal = evaluation.normal(name)
+            for column, threshold in enumerate(module.thresholds.values()):
+                if threshold.applies_to(name):
+                    module.threshold_values[row, column] = threshold.fit(normal)
+
+
+def _fit_everywhere(score: Score, outputs: Output, trainer: L.Trainer) -> None:
+    """Fit on the first device and copy the fitted buffers to the others."""
+
+    def fit() -> dict[str, Tensor]:
+        score.fit(outputs)
+        return {name: buffer.cpu() for name, buffer in score.named_buffers()}
+
+    state = on_rank_zero(fit, trainer.strategy)
+    if not trainer.is_global_zero:
+        # load_state_dict also resizes buffers to the fitted shape.
+        score.load_state_dict(state)
+
+
+@torch.no_grad()
+def _training_outputs(score: Score, trainer: L.Trainer, module: LitAutoencoder) -> Output:
+    """The outputs of the training images without shuffling, gathered over all devices, ordered by index."""
+    loader = getattr(trainer.datamodule, "train_in_order_dataloader", None)
+    if loader is None:
+        raise UserError(f"score {score.name!r} is fitted on training images, which needs a OneClassDataModule")
+    outputs, index = [], []
+    with trainer.precision_plugin.val_step_context():
+        for batch in loader():
+            batch = trainer.strategy.batch_to_device(batch)
+            outputs.append(module(batch.image).float().only(score.reads))
+            index.append(batch.index)
+    order = gather_rows(torch.cat(index), trainer.strategy).argsort()
+    rows = {name: gather_rows(value, trainer.strategy) for name, value in Output.cat(outputs).tensors().items()}
+    return Output.from_tensors({name: value[order] for name, value in rows.items()})

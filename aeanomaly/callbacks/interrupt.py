@@ -1,0 +1,74 @@
+"""Ctrl-C that loses nothing."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class Interrupt(L.Callback):
+    """On Ctrl-C, finishes the step, writes ``last.ckpt`` and says how to resume; a second Ctrl-C stops at once.
+
+    Without it the interruption falls anywhere, also between the updates of two parameters. With several devices the
+    processes would not stop at the same step; there the stock behaviour stays, and ``last.ckpt`` is that of the last
+    complete epoch.
+    """
+
+    def __init__(self) -> None:
+        self._requested = False
+        self._previous: Any = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take over Ctrl-C."""
+        if trainer.world_size == 1:
+            try:
+                self._previous = signal.signal(signal.SIGINT, self._request)
+            except ValueError:  # not in the main thread: whoever runs us there handles signals
+                self._previous = None
+
+    def _request(self, *_: Any) -> None:
+        self._restore()
+        self._requested = True
+        print("\nInterrupted: finishing the current step (Ctrl-C again to stop at once).", flush=True)
+
+    def _restore(self) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Stop here if it was asked for: all parameters are updated, and the loader knows its place."""
+        if self._requested:
+            self._requested = False
+            folder = _checkpoint_folder(trainer)
+            if folder is not None:
+                trainer.save_checkpoint(folder / "last.ckpt")
+            raise KeyboardInterrupt
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Give Ctrl-C back."""
+        self._restore()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Say how to go on."""
+        self._restore()
+        if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
+            return
+        folder = _checkpoint_folder(trainer)
+        last = folder / "last.ckpt" if folder is not None else None
+        if last is not None and last.is_file():
+            print(f"Stopped. Resume with: python -m aeanomaly fit --ckpt_path {last}", flush=True)
+        else:
+            print("Stopped before there was anything to keep.", flush=True)
+
+
+def _checkpoint_folder(trainer: L.Trainer) -> Path | None:
+    callback = trainer.checkpoint_callback
+    if not isinstance(callback, ModelCheckpoint) or not callback.dirpath:
+        return None
+    folder = Path(callback.dirpath)
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

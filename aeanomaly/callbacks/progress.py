@@ -1,0 +1,48 @@
+"""Progress that fits where it is shown: a bar on a terminal, a line per epoch in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from aeanomaly.module import LitAutoencoder
+
+
+class Progress(TQDMProgressBar):
+    """Shows epoch, loss and val/loss.
+
+    Args:
+        refresh_rate: batches between two updates of the bar; each update waits for the device.
+    """
+
+    def __init__(self, refresh_rate: int = 25) -> None:
+        self._interactive = sys.stderr.isatty()
+        # In a file or a pipe, a bar is thousands of carriage returns: keep it off and print lines instead.
+        super().__init__(refresh_rate=refresh_rate if self._interactive else 0)
+        self._epoch_started = 0.0
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """What stands to the right of the bar."""
+        items = super().get_metrics(trainer, pl_module)
+        items.pop("v_num", None)
+        if isinstance(pl_module, LitAutoencoder) and trainer.training:
+            return {"loss": pl_module.running_loss, **items}
+        return dict(items)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Start the clock."""
+        super().on_train_epoch_start(trainer, *args)
+        self._epoch_started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print the line of the epoch."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if not self._interactive and trainer.is_global_zero:
+            known = {name: trainer.callback_metrics.get(name) for name in ("train/loss", "val/loss")}
+            figures = "".join(f"  {name} {float(value):.5f}" for name, value in known.items() if value is not None)
+            seconds = time.perf_counter() - self._epoch_started
+            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{figures}  {seconds:.1f} s", flush=True)

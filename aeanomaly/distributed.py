@@ -1,0 +1,61 @@
+"""Gathering rows from devices that hold different numbers of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from lightning.pytorch.strategies import Strategy
+from torch import Tensor
+
+from aeanomaly.errors import UserError
+
+T = TypeVar("T")
+
+
+def gather_rows(rows: Tensor, strategy: Strategy) -> Tensor:
+    """The (N_i, ...) rows of every device, one after the other, on every device.
+
+    Collectives need equal shapes, so the shards are padded for the trip and trimmed after it; a device may hold no
+    row at all.
+    """
+    if getattr(strategy, "world_size", 1) == 1:
+        return rows
+    rows = rows.to(strategy.root_device)
+    count = torch.tensor([len(rows)], device=rows.device)
+    counts = strategy.all_gather(count).flatten().tolist()
+    padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    shards = strategy.all_gather(padded)
+    return torch.cat([shard[:n] for shard, n in zip(shards, counts, strict=True)])
+
+
+def on_rank_zero(compute: Callable[[], T], strategy: Strategy) -> T:
+    """The result of ``compute``, run on one device and sent to all.
+
+    A failure there is raised everywhere: the other devices would otherwise wait for ever.
+
+    Raises:
+        UserError: if ``compute`` raised it.
+        RuntimeError: on the other devices, for any other exception.
+    """
+    if getattr(strategy, "world_size", 1) == 1:
+        return compute()
+    result: tuple[str, object] = ("", None)
+    failure: Exception | None = None
+    if strategy.is_global_zero:
+        try:
+            result = ("ok", compute())
+        except UserError as error:
+            result, failure = ("user error", str(error)), error
+        except Exception as error:  # whatever it is, the others must hear of it before it is raised here
+            result, failure = ("error", f"{type(error).__name__}: {error}"), error
+    kind, value = strategy.broadcast(result)
+    if failure is not None:
+        raise failure
+    if kind == "user error":
+        raise UserError(str(value))
+    if kind == "error":
+        raise RuntimeError(f"failed on the first device: {value}")
+    return value  # type: ignore[return-value]

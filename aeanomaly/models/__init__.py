@@ -1,0 +1,1 @@
+"""One plain ``nn.Module`` autoencoder per file, over the small base in `aeanomaly.models.base`."""

@@ -1,0 +1,106 @@
+"""The structures that data, models, scores, module and callbacks hand to each other.
+
+Shape legend, used by every docstring of the package:
+
+- ``B`` images in a batch, ``N`` images in a whole evaluation (after gathering over all devices)
+- ``C, H, W`` channels, height and width of an image
+- ``D`` size of the code, ``K`` number of clusters
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """What every dataloader of the package yields."""
+
+    image: Tensor  # (B, C, H, W) float32 in [0, 1]
+    label: Tensor  # (B,) int64, the class of the image; no training step reads it
+    is_anomaly: Tensor  # (B,) bool
+    index: Tensor  # (B,) int64, position of the image in its split
+
+
+@dataclass
+class Output:
+    """What an autoencoder makes of a batch of images.
+
+    ``target`` is what the reconstruction is compared with: the image itself, or fixed features of it. ``features``
+    holds named inner activations of the encoder, for nets that offer them.
+    """
+
+    code: Tensor  # (B, D)
+    reconstruction: Tensor  # like target
+    target: Tensor  # (B, ...)
+    features: dict[str, Tensor] = field(default_factory=dict)  # each (B, ...)
+
+    def __getattr__(self, name: str) -> Tensor:
+        # Only reached for a field that `only` left out.
+        raise AttributeError(f"this output carries no {name!r}: a score must name what it needs in `reads`")
+
+    def only(self, names: Iterable[str]) -> Output:
+        """A lighter output with only the named fields (``code``, ``features.layer1``, ...); others raise when read."""
+        light = object.__new__(Output)
+        light.features = {}
+        for name in names:
+            if name.startswith("features."):
+                key = name.removeprefix("features.")
+                light.features[key] = self.features[key]
+            else:
+                setattr(light, name, getattr(self, name))
+        return light
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor carried, by the names that `only` takes."""
+        fields = {name: value for name, value in vars(self).items() if name != "features"}
+        return fields | {f"features.{name}": value for name, value in self.features.items()}
+
+    def float(self) -> Output:
+        """The same in float32, because scores and metrics are never computed at reduced precision."""
+        return Output.from_tensors({name: value.float() for name, value in self.tensors().items()})
+
+    @staticmethod
+    def from_tensors(tensors: dict[str, Tensor]) -> Output:
+        """The inverse of `tensors`."""
+        output = object.__new__(Output)
+        output.features = {}
+        for name, value in tensors.items():
+            if name.startswith("features."):
+                output.features[name.removeprefix("features.")] = value
+            else:
+                setattr(output, name, value)
+        return output
+
+    @staticmethod
+    def cat(parts: Sequence[Output]) -> Output:
+        """Several outputs with the same fields as one, batch after batch."""
+        columns = [part.tensors() for part in parts]
+        return Output.from_tensors({name: torch.cat([column[name] for column in columns]) for name in columns[0]})
+
+
+@dataclass
+class Evaluation:
+    """All images of a validation, test or prediction pass, once each, gathered over all devices, on the CPU.
+
+    Rows are ordered by ``index``, so they do not depend on the number of devices.
+    """
+
+    scores: dict[str, Tensor]  # each (N,) float32, higher = more anomalous
+    thresholds: dict[str, dict[str, float]]  # score name -> threshold name -> value
+    code: Tensor  # (N, D) float32
+    label: Tensor  # (N,) int64
+    is_anomaly: Tensor  # (N,) bool
+    index: Tensor  # (N,) int64
+
+    def normal(self, score: str) -> Tensor:
+        """Scores of the normal images, (N normal,)."""
+        return self.scores[score][~self.is_anomaly]
+
+    def anomalous(self, score: str) -> Tensor:
+        """Scores of the anomalous images, (N anomalous,)."""
+        return self.scores[score][self.is_anomaly]

@@ -1,0 +1,1 @@
+"""One anomaly score per file, over the base in `aeanomaly.scores.base`."""

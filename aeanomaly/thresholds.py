@@ -1,0 +1,83 @@
+"""How a score becomes a decision: an image is flagged when its score is **above** the threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from aeanomaly.errors import UserError
+
+
+class Threshold:
+    """A rule that yields one threshold value for a score.
+
+    Attributes:
+        name: short name used in tags and tables (``normal_accuracy/reconstruction@<name>``).
+        scores: names of the scores it is meant for, or None for every score.
+    """
+
+    name: str
+    scores: Sequence[str] | None = None
+
+    def fit(self, normal_scores: Tensor) -> float:
+        """The threshold value, given the (N,) scores of held-out normal images."""
+        raise NotImplementedError
+
+    def applies_to(self, score: str) -> bool:
+        """Whether the rule makes sense for the score of this name."""
+        return self.scores is None or score in self.scores
+
+
+class Fixed(Threshold):
+    """A value chosen by hand, as in the study: raise it for fewer false alarms, lower it to catch more.
+
+    Args:
+        value: the threshold, in the unit of the score.
+        scores: names of the scores it is meant for; a fixed value rarely means anything for another score.
+    """
+
+    def __init__(self, value: float = 35.0, scores: Sequence[str] = ("reconstruction",)) -> None:
+        self.value = float(value)
+        self.scores = tuple(scores)
+        self.name = f"{self.value:g}"
+
+    def fit(self, normal_scores: Tensor) -> float:
+        """The fixed value; ``normal_scores`` is not looked at."""
+        return self.value
+
+
+class FalseAlarmRate(Threshold):
+    """The split-conformal threshold that bounds the false alarm rate.
+
+    It is the ceil((n + 1)(1 - alpha))-th smallest of n held-out normal scores. If a new normal image and the n
+    held-out ones are exchangeable and the score was not fitted on the latter, the chance that the new image is
+    flagged is at most ``alpha``, whatever the distribution of the scores (Vovk, Gammerman and Shafer, Algorithmic
+    Learning in a Random World, 2005). The guarantee is over the draw of held-out and new images together. For a score
+    that was fitted on the same held-out images (KMeans here) it holds only approximately.
+
+    Args:
+        alpha: the largest acceptable false alarm rate, in (0, 1).
+
+    Raises:
+        UserError: if alpha is not in (0, 1), or, on fitting, if n is too small for any finite threshold to hold it.
+    """
+
+    def __init__(self, alpha: float = 0.05) -> None:
+        if not 0 < alpha < 1:
+            raise UserError(f"false alarm rate alpha must lie strictly between 0 and 1, got {alpha}")
+        self.alpha = alpha
+        self.name = f"fpr{100 * alpha:g}"
+
+    def fit(self, normal_scores: Tensor) -> float:
+        """The smallest of the (n,) normal scores that bounds the false alarm rate at ``alpha``."""
+        n = len(normal_scores)
+        if self.alpha < 1 / (n + 1):
+            raise UserError(
+                f"a false alarm rate of {self.alpha:g} cannot be guaranteed from {n} normal validation images: "
+                f"the smallest possible is 1/(n+1) = {1 / (n + 1):.2g}; raise alpha or data.val_fraction"
+            )
+        # Rounding guards against (n + 1) * (1 - alpha) landing a hair above the integer that it is.
+        rank = max(1, math.ceil(round((n + 1) * (1 - self.alpha), 9)))
+        return float(normal_scores.sort().values[rank - 1])

@@ -1,0 +1,177 @@
+"""fit, validate, test and predict, by LightningCLI."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from argparse import ArgumentError
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from aeanomaly.callbacks.interrupt import Interrupt
+from aeanomaly.callbacks.progress import Progress
+from aeanomaly.callbacks.run_record import RunRecord
+from aeanomaly.checkpoints import find_conflict, read_hyperparameters, run_of_checkpoint
+from aeanomaly.cli import fail
+from aeanomaly.cli_errors import one_line
+from aeanomaly.data.base import OneClassDataModule
+from aeanomaly.errors import UserError
+from aeanomaly.files import write_whole
+from aeanomaly.module import LitAutoencoder
+from aeanomaly.report import print_report
+from aeanomaly.run_logger import RunLogger
+
+
+class RunConfig(SaveConfigCallback):
+    """Saves the run's config.yaml so that ``fit --config`` of it repeats the run from its start."""
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Save once, on the first device, and only into a run directory."""
+        logger = trainer.logger
+        if self.already_saved or not isinstance(logger, RunLogger) or not trainer.is_global_zero:
+            return
+        config = self.config.clone()
+        config.pop("ckpt_path", None)  # repeating a run must not start from where it was resumed
+        write_whole(Path(logger.log_dir, self.config_filename), self.parser.dump(config, skip_none=False))
+        self.already_saved = True
+
+
+class AnomalyCLI(LightningCLI):
+    """LightningCLI with this project's run directory, checkpoint rules and closing report."""
+
+    logger: RunLogger | None = None
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Parsers that raise instead of printing their usage and leaving."""
+        return super().init_parser(exit_on_error=False, **kwargs)
+
+    def _parse_ckpt_path(self) -> None:
+        """Refuse options that contradict the checkpoint, instead of letting the checkpoint win silently."""
+        options = self.config[self.config["subcommand"]]
+        if not options.get("ckpt_path"):
+            return
+        saved = read_hyperparameters(Path(options["ckpt_path"]))
+        given = self._plain_model_config(options)
+        conflict = find_conflict(given, saved)
+        if conflict:
+            key, here, there = conflict
+            raise UserError(f"model.{key} is {here} here but {there} in {options['ckpt_path']}; drop that option")
+
+    def _plain_model_config(self, options: Namespace) -> dict[str, Any]:
+        self._dump_config()
+        dump: dict[str, Any] = self.config_dump["model"]
+        del self.config_dump  # the dump is taken again once the seed is known
+        return dump
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The configured trainer, with a run directory unless logging is off or done otherwise."""
+        options = self.config_init[self.subcommand]
+        trainer = options["trainer"]
+        if trainer.get("logger") in (None, True) and not trainer.get("fast_dev_run"):
+            root = Path(trainer.get("default_root_dir") or ".")
+            version = None
+            if self.subcommand == "fit" and options.get("ckpt_path"):
+                version = run_of_checkpoint(Path(options["ckpt_path"])).version_to_continue(root)
+            self.logger = kwargs["logger"] = RunLogger(root, version)
+        return super().instantiate_trainer(**kwargs)
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        callbacks = [*callbacks, RunRecord(), Interrupt()]
+        if config.get("enable_progress_bar") is not False:
+            callbacks.append(Progress())
+        return super()._instantiate_trainer(config, callbacks)
+
+    def before_instantiate_classes(self) -> None:
+        """What LightningCLI cannot know."""
+        options = self.config[self.subcommand]
+        if self.subcommand != "fit" and not options.get("ckpt_path"):
+            raise UserError(f"{self.subcommand} needs --ckpt_path PATH, the checkpoint of a trained run")
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint into the same run."""
+        checkpoint = self.trainer.checkpoint_callback
+        best = "best" if getattr(checkpoint, "best_model_path", "") else None
+        self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
+        self._report("test")
+
+    def after_test(self) -> None:
+        """Print the table."""
+        self._report("test")
+
+    def after_validate(self) -> None:
+        """Print the table."""
+        self._report("val")
+
+    def _report(self, stage: str) -> None:
+        if self.trainer.is_global_zero:
+            metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+            print_report(metrics, stage, Path(self.logger.log_dir) if self.logger else None)
+
+
+def _with_config_of_checkpoint(options: list[str]) -> list[str]:
+    """``--ckpt_path`` alone is enough: the config of the run that wrote the checkpoint is found beside it."""
+    given = [word.partition("=")[0] for word in options]
+    if "--ckpt_path" not in given or {"-c", "--config", "--print_config", "-h", "--help"} & set(given):
+        return options
+    position = given.index("--ckpt_path")
+    value = options[position].partition("=")[2] or next(iter(options[position + 1 :]), "")
+    config = run_of_checkpoint(Path(value)).config
+    return ["--config", str(config), *options] if config else options
+
+
+def _prepare_output() -> None:
+    """Say what matters to the user and leave out what does not."""
+    # Lightning's notices (available accelerators, tips) are for its developers; its warnings stay.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    package = logging.getLogger("aeanomaly")
+    if not package.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.addFilter(lambda record: rank_zero_only.rank == 0 or record.levelno > logging.WARNING)
+        package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    # Batches are gathered from memory: worker processes would only add a copy, so the advice to use some is mistaken.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+def run_trainer_command(command: str, options: Sequence[str]) -> int:
+    """Run one Trainer verb.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        options: the words after it.
+
+    Returns:
+        The exit status: 0, or 2 after a user's mistake.
+    """
+    _prepare_output()
+    cli = AnomalyCLI.__new__(AnomalyCLI)  # kept, so that a run that fails early can be cleaned up after
+    words = [command, *_with_config_of_checkpoint(list(options))]
+    argv, sys.argv = sys.argv, [sys.argv[0]]  # LightningCLI warns when both are given
+    try:
+        cli.__init__(  # type: ignore[misc]
+            LitAutoencoder,
+            OneClassDataModule,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            save_config_callback=RunConfig,
+            args=words,
+        )
+    except ArgumentError as error:
+        return fail(one_line(str(error)))
+    except (UserError, MisconfigurationException) as error:
+        if cli.logger is not None:
+            cli.logger.discard()
+        return fail(str(error))
+    finally:
+        sys.argv = argv
+    return 0
