@@ -69,7 +69,7 @@ def read_hyperparameters(path: Path) -> dict[str, Any]:
 
 
 def find_conflict(given: dict[str, Any], saved: dict[str, Any], prefix: str = "") -> tuple[str, Any, Any] | None:
-    """The first key at which two configurations differ, with both values; None if they agree where both say something."""
+    """The first key at which two configurations differ, with both values; None if they agree."""
     for key in given:
         here, there = given[key], saved.get(key, given[key])
         if isinstance(here, list) and isinstance(there, list) and len(here) == len(there):

@@ -42,7 +42,7 @@ class Collector:
 
     def add(self, batch: Batch, output: Output) -> None:
         """Score a batch and remember the result; ``output`` is float32."""
-        columns = {"label": batch.label, "is_anomaly": batch.is_anomaly, "index": batch.index, "code": output.code}
+        columns = {"label": batch.label, "is_anomaly": batch.is_anomaly, "index": batch.position, "code": output.code}
         for name, score in self.scores.items():
             if name not in self._deferred:
                 columns[name] = _score(score, output)

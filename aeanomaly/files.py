@@ -17,19 +17,19 @@ def write_whole(path: Path, content: bytes | str) -> None:
         UserError: if the place cannot be written to.
     """
     data = content.encode() if isinstance(content, str) else content
-    partial: str | None = None
+    partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            partial = stream.name
+            partial = Path(stream.name)
             stream.write(data)
         # Temporary files are private; what takes their place gets the permissions of an ordinary new file.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)
-        os.replace(partial, path)
+        partial.chmod(0o666 & ~umask)
+        partial.replace(path)
     except OSError as error:
         if partial is not None:
             with contextlib.suppress(OSError):
-                os.unlink(partial)
+                partial.unlink()
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None

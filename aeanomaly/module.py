@@ -78,7 +78,7 @@ class LitAutoencoder(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Check that the net fits the images, before anything runs."""
-        shape = getattr(self.trainer.datamodule, "image_shape", None)
+        shape = getattr(getattr(self.trainer, "datamodule", None), "image_shape", None)
         expected = getattr(self.net, "image_shape", None)
         if shape and expected and tuple(shape) != tuple(expected):
             raise UserError(f"images are {list(shape)} (C, H, W), but model.net.image_shape is {list(expected)}")
@@ -107,6 +107,7 @@ class LitAutoencoder(L.LightningModule):
         if seed is not None:
             torch.manual_seed((int(seed) << 24) + (self.current_epoch << 12) + self.global_rank)
         self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
+        self._log_every = int(getattr(self.trainer, "log_every_n_steps", 50))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The net's own loss; labels are not looked at."""
@@ -114,7 +115,7 @@ class LitAutoencoder(L.LightningModule):
         # Logging every step would cost more than the step of so small a net: add up, and log now and then.
         self._loss_sum = self._loss_sum + loss.detach()
         self._loss_count += 1
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if (self.global_step + 1) % self._log_every == 0:
             self.log("train/loss", self._loss_sum / self._loss_count, sync_dist=True)
             self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
         return loss
@@ -134,15 +135,15 @@ class LitAutoencoder(L.LightningModule):
         """Forget the previous pass."""
         self._collector.reset()
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Output:
-        """Loss on the normal images only; outputs of all."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> Any:
+        """Loss on the normal images only; returns the `Output` of all, for callbacks."""
         normal = batch.image[~batch.is_anomaly]
         if len(normal):
             self._collector.add_loss(self.net.loss(normal), len(normal))
         return self._observe(batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Output:
-        """Outputs of all images."""
+    def test_step(self, batch: Batch, batch_idx: int) -> Any:
+        """Returns the `Output` of all images, for callbacks."""
         return self._observe(batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
@@ -150,7 +151,7 @@ class LitAutoencoder(L.LightningModule):
         self._observe(batch)
 
     def _observe(self, batch: Batch) -> Output:
-        output = self(batch.image).float()
+        output: Output = self(batch.image).float()
         if not self.trainer.sanity_checking:
             self._collector.add(batch, output)
         return output

@@ -33,7 +33,5 @@ class Adam(torch.optim.Adam):
     ) -> None:
         params = list(params)
         tensors = [p for p in params if isinstance(p, Tensor)]
-        fused = bool(tensors) and all(
-            p.device.type in _FUSED_DEVICES and torch.is_floating_point(p) for p in tensors
-        )
+        fused = bool(tensors) and all(p.device.type in _FUSED_DEVICES and torch.is_floating_point(p) for p in tensors)
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)

@@ -23,7 +23,7 @@ class Batch(NamedTuple):
     image: Tensor  # (B, C, H, W) float32 in [0, 1]
     label: Tensor  # (B,) int64, the class of the image; no training step reads it
     is_anomaly: Tensor  # (B,) bool
-    index: Tensor  # (B,) int64, position of the image in its split
+    position: Tensor  # (B,) int64, of the image in its split
 
 
 @dataclass

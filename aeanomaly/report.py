@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -12,7 +13,9 @@ _RANKING = {"auroc": "AUROC", "aupr": "AUPR", "fpr95": "FPR95"}
 
 def scores_in(metrics: dict[str, float], stage: str) -> list[str]:
     """Names of the scores for which there is any metric of the stage, in the order of the metrics."""
-    names = [name.split("/")[2].split("@")[0] for name in metrics if name.startswith(f"{stage}/") and name.count("/") == 2]
+    names = [
+        name.split("/")[2].split("@")[0] for name in metrics if name.startswith(f"{stage}/") and name.count("/") == 2
+    ]
     return list(dict.fromkeys(names))
 
 
@@ -23,9 +26,12 @@ def metrics_table(metrics: dict[str, float], stage: str) -> Table:
         metrics: values by tag, such as ``test/auroc/kmeans``.
         stage: ``val`` or ``test``.
     """
-    thresholds = dict.fromkeys(name.partition("@")[2] for name in metrics if name.startswith(f"{stage}/") and "@" in name)
-    table = Table(title="test images" if stage == "test" else "validation images", title_justify="left")
-    table.add_column("score")
+    thresholds = dict.fromkeys(
+        name.partition("@")[2] for name in metrics if name.startswith(f"{stage}/") and "@" in name
+    )
+    title = "test images" if stage == "test" else "validation images"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("score", no_wrap=True)
     for heading in _RANKING.values():
         table.add_column(heading, justify="right")
     for threshold in thresholds:
@@ -42,11 +48,9 @@ def metrics_table(metrics: dict[str, float], stage: str) -> Table:
 def print_report(metrics: dict[str, float], stage: str, run_dir: Path | None) -> None:
     """Print the table, where the run is, and how to look at it."""
     console = Console()
-    if console.width < 80 and not console.is_terminal:
-        console = Console(width=100)
     console.print(metrics_table(metrics, stage))
     if any("@" in name for name in metrics):
-        console.print("normal@T, anomaly@T: share of normal and of anomalous images judged rightly at threshold T")
+        console.print("normal@T, anomaly@T: share of these images judged rightly at threshold T")
     if run_dir is not None:
         console.print(f"Run: {run_dir}", soft_wrap=True, highlight=False)
         console.print(f"TensorBoard: tensorboard --logdir {run_dir.parent}", soft_wrap=True, highlight=False)

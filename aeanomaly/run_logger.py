@@ -35,7 +35,7 @@ class RunLogger(TensorBoardLogger):
     def version(self) -> int:
         """N of ``version_N``, taken on the first device when first asked for."""
         if self._version is None:
-            if rank_zero_only.rank != 0:
+            if not _is_first_device():
                 return -1  # the first device decides; `share` tells the others
             self._version = claim_version(Path(self.root_dir))
         return int(self._version)
@@ -56,13 +56,18 @@ class RunLogger(TensorBoardLogger):
 
     def discard(self) -> None:
         """Remove the directory of a run that failed before it had any result."""
-        if self._version is None or self.continued or rank_zero_only.rank != 0:
+        if self._version is None or self.continued or not _is_first_device():
             return
         folder = Path(self.log_dir)
         if not any((folder / "checkpoints").glob("*.ckpt")) and not (folder / "metrics.json").exists():
             if self._experiment is not None:
                 self._experiment.close()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_first_device() -> bool:
+    # Lightning keeps the rank on this function, and knows it before any process group exists.
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def claim_version(folder: Path) -> int:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
 from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
@@ -23,7 +23,7 @@ from aeanomaly.checkpoints import find_conflict, read_hyperparameters, run_of_ch
 from aeanomaly.cli import fail
 from aeanomaly.cli_errors import one_line
 from aeanomaly.data.base import OneClassDataModule
-from aeanomaly.errors import UserError
+from aeanomaly.errors import AnomalyWarning, UserError
 from aeanomaly.files import write_whole
 from aeanomaly.module import LitAutoencoder
 from aeanomaly.report import print_report
@@ -95,6 +95,11 @@ class AnomalyCLI(LightningCLI):
         if self.subcommand != "fit" and not options.get("ckpt_path"):
             raise UserError(f"{self.subcommand} needs --ckpt_path PATH, the checkpoint of a trained run")
 
+    def after_instantiate_classes(self) -> None:
+        """Let checkpoints describe their model, so that `LitAutoencoder.load_from_checkpoint` needs nothing else."""
+        described = {**self.config_dump["model"], "_instantiator": "lightning.pytorch.cli.instantiate_module"}
+        self.model.save_hyperparameters(described, logger=False)
+
     def after_fit(self) -> None:
         """Test the best checkpoint into the same run."""
         checkpoint = self.trainer.checkpoint_callback
@@ -127,6 +132,11 @@ def _with_config_of_checkpoint(options: list[str]) -> list[str]:
     return ["--config", str(config), *options] if config else options
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    kind = "warning" if issubclass(category, AnomalyWarning) else category.__name__
+    print(f"{kind}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+
 def _prepare_output() -> None:
     """Say what matters to the user and leave out what does not."""
     # Lightning's notices (available accelerators, tips) are for its developers; its warnings stay.
@@ -136,9 +146,12 @@ def _prepare_output() -> None:
     if not package.handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
-        handler.addFilter(lambda record: rank_zero_only.rank == 0 or record.levelno > logging.WARNING)
+        handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0 or record.levelno > logging.WARNING)
         package.addHandler(handler)
     package.setLevel(logging.INFO)
+    warnings.showwarning = _show_warning
+    # A deprecation inside Lightning (2.6 with torch from 2.9 on) that its users can do nothing about.
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.* is deprecated.*")
     # Batches are gathered from memory: worker processes would only add a copy, so the advice to use some is mistaken.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 

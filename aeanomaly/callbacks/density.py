@@ -34,7 +34,7 @@ class DensityFigure(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw if it is due."""
-        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0 or not trainer.state.fn == "fit"
+        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0 or trainer.state.fn != "fit"
         if due and not trainer.sanity_checking:
             self._draw(trainer, pl_module, "val")
 
@@ -78,7 +78,8 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
     lines = {name: value for name, value in thresholds.items() if not math.isnan(value)}
     # A few extreme scores would squeeze everything else into a corner.
     low = float(drawn.min()) if len(drawn) else 0.0
-    high = max(float(np.quantile(drawn, 0.995)) if len(drawn) else 1.0, *lines.values(), low + 1e-9)
+    tails = [float(np.quantile(values, 0.995)) for values in finite.values() if len(values)]
+    high = max([*tails, *lines.values(), low + 1e-9])
     grid = np.linspace(low, high, 400)
     for label, _, colour in groups:
         values = finite[label]
@@ -95,5 +96,5 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
     axes.set(xlabel=f"{score} score (higher = more anomalous)", ylabel="density", xlim=(low, high))
     axes.set_ylim(bottom=0)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False)
+        figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return figure

@@ -24,7 +24,7 @@ class FitScores(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Refuse, before training for hours, a false alarm rate that the validation set is too small for."""
         assert isinstance(pl_module, LitAutoencoder)
-        sizes = getattr(trainer.datamodule, "sizes", None)
+        sizes = getattr(getattr(trainer, "datamodule", None), "sizes", None)
         if sizes is not None:
             for threshold in pl_module.thresholds.values():
                 threshold.fit(torch.zeros(sizes()["val_normal"]))
@@ -32,7 +32,7 @@ class FitScores(L.Callback):
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Fit everything on the pass that just ended."""
         assert isinstance(pl_module, LitAutoencoder)
-        if trainer.sanity_checking or not trainer.state.fn == "fit":
+        if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         if pl_module.evaluated:
             raise UserError("FitScores must come first in trainer.callbacks: another callback has read stale scores")
@@ -69,7 +69,7 @@ def _fit_everywhere(score: Score, outputs: Output, trainer: L.Trainer) -> None:
 @torch.no_grad()
 def _training_outputs(score: Score, trainer: L.Trainer, module: LitAutoencoder) -> Output:
     """The outputs of the training images without shuffling, gathered over all devices, ordered by index."""
-    loader = getattr(trainer.datamodule, "train_in_order_dataloader", None)
+    loader = getattr(getattr(trainer, "datamodule", None), "train_in_order_dataloader", None)
     if loader is None:
         raise UserError(f"score {score.name!r} is fitted on training images, which needs a OneClassDataModule")
     outputs, index = [], []
@@ -77,7 +77,7 @@ def _training_outputs(score: Score, trainer: L.Trainer, module: LitAutoencoder) 
         for batch in loader():
             batch = trainer.strategy.batch_to_device(batch)
             outputs.append(module(batch.image).float().only(score.reads))
-            index.append(batch.index)
+            index.append(batch.position)
     order = gather_rows(torch.cat(index), trainer.strategy).argsort()
     rows = {name: gather_rows(value, trainer.strategy) for name, value in Output.cat(outputs).tensors().items()}
     return Output.from_tensors({name: value[order] for name, value in rows.items()})

@@ -53,7 +53,9 @@ def find_problems(evaluation: Evaluation) -> list[tuple[str, str]]:
     for name, scores in evaluation.scores.items():
         broken = int((~scores.isfinite()).sum())
         if broken:
-            problems.append((f"{name} finite", f"score {name!r} is NaN or infinite for {broken} of {len(scores)} images"))
+            problems.append(
+                (f"{name} finite", f"score {name!r} is NaN or infinite for {broken} of {len(scores)} images")
+            )
             continue
         if len(scores) > 1 and scores.max() == scores.min():
             problems.append((f"{name} constant", f"score {name!r} is the same for all {len(scores)} images"))
@@ -63,7 +65,10 @@ def find_problems(evaluation: Evaluation) -> list[tuple[str, str]]:
             area = auroc(scores, evaluation.is_anomaly)
             if area < 0.5:
                 problems.append(
-                    (f"{name} auroc", f"AUROC of score {name!r} is {area:.3f}, below 0.5: normal images outscore anomalies")
+                    (
+                        f"{name} auroc",
+                        f"AUROC of score {name!r} is {area:.3f}, below 0.5: normal images outscore anomalies",
+                    )
                 )
     code = evaluation.code[~evaluation.is_anomaly]
     if len(code) > 1 and code.isfinite().all():

@@ -67,7 +67,7 @@ class ReconstructionGrid(L.Callback):
         self._draw(trainer, "test")
 
     def _due(self, trainer: L.Trainer) -> bool:
-        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0 or not trainer.state.fn == "fit"
+        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0 or trainer.state.fn != "fit"
         return due and not trainer.sanity_checking
 
     def _keep(self, output: Output, batch: Batch) -> None:

@@ -81,7 +81,7 @@ class RunRecord(L.Callback):
         """Account for the epoch."""
         self._train_seconds += time.perf_counter() - self._started["epoch"]
         batches = trainer.fit_loop.epoch_loop.total_batch_idx - int(self._started["batch"])
-        data = trainer.datamodule
+        data = _data(trainer)
         if hasattr(data, "sizes") and hasattr(data, "batch_size"):
             self._train_images += min(batches * data.batch_size, data.sizes()["train_images"])
 
@@ -156,6 +156,11 @@ def scores_csv(evaluation: Evaluation, decisions: bool = False) -> str:
     return "\n".join(rows) + "\n"
 
 
+def _data(trainer: L.Trainer) -> Any:
+    """The DataModule, which library users may do without."""
+    return getattr(trainer, "datamodule", None)
+
+
 def _run_logger(trainer: L.Trainer) -> RunLogger | None:
     return next((logger for logger in trainer.loggers if isinstance(logger, RunLogger)), None)
 
@@ -170,7 +175,7 @@ def _threshold_values(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _environment(trainer: L.Trainer) -> dict[str, Any]:
-    data = trainer.datamodule
+    data = _data(trainer)
     seed = os.environ.get("PL_GLOBAL_SEED")
     record: dict[str, Any] = {
         "seed": int(seed) if seed is not None else None,
@@ -192,7 +197,8 @@ def _environment(trainer: L.Trainer) -> dict[str, Any]:
 def _summary(trainer: L.Trainer, module: L.LightningModule) -> str:
     net = getattr(module, "net", module)
     count = sum(parameter.numel() for parameter in net.parameters())
-    sizes = trainer.datamodule.sizes() if hasattr(trainer.datamodule, "sizes") else {}
+    data = _data(trainer)
+    sizes = data.sizes() if hasattr(data, "sizes") else {}
     images = f", {sizes['train_images']:,} training images" if sizes else ""
     return (
         f"{type(net).__name__} with {count:,} parameters{images}, on {trainer.world_size} x "

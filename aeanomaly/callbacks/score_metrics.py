@@ -57,7 +57,8 @@ def tag(stage: str, metric: str, score: str) -> str:
 def ranks(scores: Tensor) -> Tensor:
     """(N,) scores as their dense ranks in (0, 1]: the same order and the same ties, whatever the scale."""
     distinct, position = scores.unique(return_inverse=True)
-    return (position + 1) / len(distinct)
+    dense: Tensor = (position + 1) / len(distinct)
+    return dense
 
 
 def _write_histograms(trainer: L.Trainer, evaluation: Evaluation, stage: str) -> None:

@@ -53,7 +53,9 @@ class KMeans(Score):
         if not len(code):
             raise UserError("kmeans cannot be fitted: there is no normal validation image")
         if not torch.isfinite(code).all():
-            raise UserError("kmeans cannot be fitted: codes are not finite (training diverged? lower the learning rate)")
+            raise UserError(
+                "kmeans cannot be fitted: codes are not finite (training diverged? lower the learning rate)"
+            )
         k = min(self.n_clusters, len(code))
         estimator = SklearnKMeans(k, random_state=self.random_state, n_init=self.n_init)
         with warnings.catch_warnings():
