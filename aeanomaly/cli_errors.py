@@ -21,5 +21,8 @@ def one_line(message: str) -> str:
         wanted = " or ".join(dict.fromkeys("nothing" if name == "NoneType" else name for name in expected))
         value = next(part for part in given[-1] if part)
         return f"{'.'.join(keys)}: expected {wanted}, got {value!r}"
+    if "arguments are required" in message:
+        missing = message.rpartition(": ")[2].replace("fit.", "")
+        return f"{missing} must be given: start from a complete config, such as --config configs/base.yaml"
     lines = [line.strip(" -\t") for line in message.splitlines() if line.strip()]
     return "; ".join(line.rstrip(":;") for line in lines)

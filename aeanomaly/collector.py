@@ -40,15 +40,14 @@ class Collector:
         self._loss_count = 0
         self.cached: Evaluation | None = None
 
-    def add(self, batch: Batch, output: Output) -> None:
-        """Score a batch and remember the result; ``output`` is float32."""
+    def add(self, batch: Batch, output: Output) -> dict[str, Tensor]:
+        """Score a batch, remember the result, and return the scores known by now; ``output`` is float32."""
+        scores = {name: _score(score, output) for name, score in self.scores.items() if name not in self._deferred}
         columns = {"label": batch.label, "is_anomaly": batch.is_anomaly, "index": batch.position, "code": output.code}
-        for name, score in self.scores.items():
-            if name not in self._deferred:
-                columns[name] = _score(score, output)
-        self._columns.append(columns)
+        self._columns.append(columns | scores)
         if self._deferred:
             self._outputs.append(output.only(self._kept_fields))
+        return scores
 
     def add_loss(self, loss: Tensor, count: int) -> None:
         """Account for the mean loss of ``count`` normal images."""

@@ -146,9 +146,9 @@ class LitAutoencoder(L.LightningModule):
         """Returns the `Output` of all images, for callbacks."""
         return self._observe(batch)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> None:
-        """Scores are read from `evaluation` at the end; nothing is kept per batch."""
-        self._observe(batch)
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The (B,) scores by name; `evaluation` has those of all images at the end."""
+        return self._collector.add(batch, self(batch.image).float())
 
     def _observe(self, batch: Batch) -> Output:
         output: Output = self(batch.image).float()

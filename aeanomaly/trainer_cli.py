@@ -13,6 +13,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -22,6 +23,7 @@ from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.checkpoints import find_conflict, read_hyperparameters, run_of_checkpoint
 from aeanomaly.cli import fail
 from aeanomaly.cli_errors import one_line
+from aeanomaly.cli_options import complete_options
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.errors import AnomalyWarning, UserError
 from aeanomaly.files import write_whole
@@ -51,7 +53,7 @@ class AnomalyCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Parsers that raise instead of printing their usage and leaving."""
-        return super().init_parser(exit_on_error=False, **kwargs)
+        return super().init_parser(exit_on_error=False, allow_abbrev=False, **kwargs)
 
     def _parse_ckpt_path(self) -> None:
         """Refuse options that contradict the checkpoint, instead of letting the checkpoint win silently."""
@@ -85,14 +87,16 @@ class AnomalyCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         callbacks = [*callbacks, RunRecord(), Interrupt()]
+        if self.subcommand != "fit":  # nothing is trained, so there is nothing to keep
+            config["enable_checkpointing"] = False
+            config["callbacks"] = [c for c in config.get("callbacks") or [] if not isinstance(c, Checkpoint)]
         if config.get("enable_progress_bar") is not False:
             callbacks.append(Progress())
         return super()._instantiate_trainer(config, callbacks)
 
     def before_instantiate_classes(self) -> None:
-        """What LightningCLI cannot know."""
-        options = self.config[self.subcommand]
-        if self.subcommand != "fit" and not options.get("ckpt_path"):
+        """Refuse to evaluate a net with random weights."""
+        if self.subcommand != "fit" and not self.config[self.subcommand].get("ckpt_path"):
             raise UserError(f"{self.subcommand} needs --ckpt_path PATH, the checkpoint of a trained run")
 
     def after_instantiate_classes(self) -> None:
@@ -119,17 +123,6 @@ class AnomalyCLI(LightningCLI):
         if self.trainer.is_global_zero:
             metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
             print_report(metrics, stage, Path(self.logger.log_dir) if self.logger else None)
-
-
-def _with_config_of_checkpoint(options: list[str]) -> list[str]:
-    """``--ckpt_path`` alone is enough: the config of the run that wrote the checkpoint is found beside it."""
-    given = [word.partition("=")[0] for word in options]
-    if "--ckpt_path" not in given or {"-c", "--config", "--print_config", "-h", "--help"} & set(given):
-        return options
-    position = given.index("--ckpt_path")
-    value = options[position].partition("=")[2] or next(iter(options[position + 1 :]), "")
-    config = run_of_checkpoint(Path(value)).config
-    return ["--config", str(config), *options] if config else options
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -168,9 +161,9 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
     """
     _prepare_output()
     cli = AnomalyCLI.__new__(AnomalyCLI)  # kept, so that a run that fails early can be cleaned up after
-    words = [command, *_with_config_of_checkpoint(list(options))]
     argv, sys.argv = sys.argv, [sys.argv[0]]  # LightningCLI warns when both are given
     try:
+        words = [command, *complete_options(command, list(options))]
         cli.__init__(  # type: ignore[misc]
             LitAutoencoder,
             OneClassDataModule,

@@ -11,6 +11,7 @@ from scipy.stats import gaussian_kde
 from torch import Tensor
 
 from aeanomaly.callbacks.tensorboard import save_figure, summary_writer
+from aeanomaly.errors import UserError
 from aeanomaly.module import LitAutoencoder
 
 NORMAL_COLOUR, ANOMALY_COLOUR = "#1f77b4", "#d62728"
@@ -24,12 +25,12 @@ class DensityFigure(L.Callback):
         every_n_epochs: how often to draw while fitting; drawing takes a tenth of a second per score.
 
     Raises:
-        ValueError: if ``every_n_epochs`` is below 1.
+        UserError: if ``every_n_epochs`` is below 1.
     """
 
     def __init__(self, every_n_epochs: int = 5) -> None:
         if every_n_epochs < 1:
-            raise ValueError(f"every_n_epochs must be at least 1, got {every_n_epochs}")
+            raise UserError(f"DensityFigure: every_n_epochs must be at least 1, got {every_n_epochs}")
         self.every_n_epochs = every_n_epochs
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aeanomaly.callbacks.tensorboard import save_figure, summary_writer
+from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, Output
 
 
@@ -23,12 +24,14 @@ class ReconstructionGrid(L.Callback):
         every_n_epochs: how often to draw while fitting.
 
     Raises:
-        ValueError: if either is below 1.
+        UserError: if either is below 1.
     """
 
     def __init__(self, images: int = 8, every_n_epochs: int = 5) -> None:
         if images < 1 or every_n_epochs < 1:
-            raise ValueError(f"images and every_n_epochs must be at least 1, got {images} and {every_n_epochs}")
+            raise UserError(
+                f"ReconstructionGrid: images and every_n_epochs must be at least 1, got {images} and {every_n_epochs}"
+            )
         self.images, self.every_n_epochs = images, every_n_epochs
         self._kept: dict[bool, list[tuple[Tensor, Tensor]]] = {False: [], True: []}
 
