@@ -84,11 +84,18 @@ class LitAutoencoder(L.LightningModule):
             raise UserError(f"images are {list(shape)} (C, H, W), but model.net.image_shape is {list(expected)}")
 
     def configure_optimizers(self) -> Any:
-        """The injected optimiser and schedule."""
-        optimizer = self.optimizer(self.net.parameters())
-        if self.lr_scheduler is None:
+        """The injected optimiser and schedule.
+
+        Raises:
+            UserError: if they refuse their options.
+        """
+        try:
+            optimizer = self.optimizer(self.net.parameters())
+            scheduler = self.lr_scheduler(optimizer) if self.lr_scheduler is not None else None
+        except (ValueError, TypeError) as error:  # how torch refuses a negative learning rate, for one
+            raise UserError(f"model.optimizer or model.lr_scheduler: {error}") from error
+        if scheduler is None:
             return optimizer
-        scheduler = self.lr_scheduler(optimizer)
         config: dict[str, Any] = {"scheduler": scheduler, "interval": self.lr_interval}
         if isinstance(scheduler, ReduceLROnPlateau):
             config["monitor"] = scheduler.monitor

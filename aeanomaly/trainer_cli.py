@@ -87,7 +87,8 @@ class AnomalyCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         callbacks = [*callbacks, RunRecord(), Interrupt()]
-        if self.subcommand != "fit":  # nothing is trained, so there is nothing to keep
+        if self.subcommand != "fit":  # nothing is trained, so there is nothing to keep, nor to be warned about
+            warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
             config["enable_checkpointing"] = False
             config["callbacks"] = [c for c in config.get("callbacks") or [] if not isinstance(c, Checkpoint)]
         if config.get("enable_progress_bar") is not False:
@@ -149,6 +150,13 @@ def _prepare_output() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
+def _users_mistake(error: BaseException | None) -> BaseException | None:
+    """The mistake behind an exception, which jsonargparse may have wrapped in others; None if it is a defect."""
+    while error is not None and not isinstance(error, (UserError, MisconfigurationException)):
+        error = error.__cause__
+    return error
+
+
 def run_trainer_command(command: str, options: Sequence[str]) -> int:
     """Run one Trainer verb.
 
@@ -161,23 +169,26 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
     """
     _prepare_output()
     cli = AnomalyCLI.__new__(AnomalyCLI)  # kept, so that a run that fails early can be cleaned up after
-    argv, sys.argv = sys.argv, [sys.argv[0]]  # LightningCLI warns when both are given
+    argv = sys.argv
     try:
-        words = [command, *complete_options(command, list(options))]
+        # Through sys.argv, because the processes of further devices are started with a copy of it.
+        sys.argv = [argv[0], command, *complete_options(command, list(options))]
         cli.__init__(  # type: ignore[misc]
             LitAutoencoder,
             OneClassDataModule,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             save_config_callback=RunConfig,
-            args=words,
         )
     except ArgumentError as error:
         return fail(one_line(str(error)))
-    except (UserError, MisconfigurationException) as error:
+    except Exception as error:
+        mistake = _users_mistake(error)
+        if mistake is None:
+            raise
         if cli.logger is not None:
             cli.logger.discard()
-        return fail(str(error))
+        return fail(str(mistake))
     finally:
         sys.argv = argv
     return 0

@@ -29,9 +29,7 @@ class ReconstructionGrid(L.Callback):
 
     def __init__(self, images: int = 8, every_n_epochs: int = 5) -> None:
         if images < 1 or every_n_epochs < 1:
-            raise UserError(
-                f"ReconstructionGrid: images and every_n_epochs must be at least 1, got {images} and {every_n_epochs}"
-            )
+            raise UserError(f"ReconstructionGrid: {images=} and {every_n_epochs=} must be at least 1")
         self.images, self.every_n_epochs = images, every_n_epochs
         self._kept: dict[bool, list[tuple[Tensor, Tensor]]] = {False: [], True: []}
 
