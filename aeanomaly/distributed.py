@@ -23,12 +23,17 @@ def gather_rows(rows: Tensor, strategy: Strategy) -> Tensor:
     if getattr(strategy, "world_size", 1) == 1:
         return rows
     rows = rows.to(strategy.root_device)
-    count = torch.tensor([len(rows)], device=rows.device)
-    counts = strategy.all_gather(count).flatten().tolist()
+    counts = [int(count) for count in _all_gather(torch.tensor([len(rows)], device=rows.device))]
     padded = rows.new_zeros((max(counts), *rows.shape[1:]))
     padded[: len(rows)] = rows
-    shards = strategy.all_gather(padded)
-    return torch.cat([shard[:n] for shard, n in zip(shards, counts, strict=True)])
+    return torch.cat([shard[:n] for shard, n in zip(_all_gather(padded), counts, strict=True)])
+
+
+def _all_gather(tensor: Tensor) -> list[Tensor]:
+    """The equally shaped tensors of all devices, without gradients."""
+    shards = [torch.empty_like(tensor) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(shards, tensor.contiguous())
+    return shards
 
 
 def on_rank_zero(compute: Callable[[], T], strategy: Strategy) -> T:

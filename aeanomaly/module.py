@@ -65,6 +65,7 @@ class LitAutoencoder(L.LightningModule):
         self.register_buffer("threshold_values", values)
         self._collector = Collector(self.score_modules)
         self._loss_sum, self._loss_count = torch.zeros(()), 0
+        self._random_state: Tensor | None = None
 
     @property
     def score_modules(self) -> dict[str, Score]:
@@ -108,13 +109,26 @@ class LitAutoencoder(L.LightningModule):
         """Mean training loss since it was last logged; reading it waits for the device."""
         return float(self._loss_sum) / max(1, self._loss_count)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the random state, for a run that is interrupted in the middle of an epoch."""
+        checkpoint["random_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random state until training starts."""
+        self._random_state = checkpoint.get("random_state")
+
+    def on_train_start(self) -> None:
+        """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
+        self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
+        if self._random_state is not None:
+            torch.set_rng_state(self._random_state.cpu())
+            self._random_state = None
+
     def on_train_epoch_start(self) -> None:
         """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
         seed = os.environ.get("PL_GLOBAL_SEED")  # absent: the user did not ask for reproducibility
         if seed is not None:
             torch.manual_seed((int(seed) << 24) + (self.current_epoch << 12) + self.global_rank)
-        self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
-        self._log_every = int(getattr(self.trainer, "log_every_n_steps", 50))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The net's own loss; labels are not looked at."""
@@ -122,7 +136,7 @@ class LitAutoencoder(L.LightningModule):
         # Logging every step would cost more than the step of so small a net: add up, and log now and then.
         self._loss_sum = self._loss_sum + loss.detach()
         self._loss_count += 1
-        if (self.global_step + 1) % self._log_every == 0:
+        if (self.global_step + 1) % getattr(self.trainer, "log_every_n_steps", 50) == 0:
             self.log("train/loss", self._loss_sum / self._loss_count, sync_dist=True)
             self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
         return loss
@@ -166,7 +180,7 @@ class LitAutoencoder(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the monitored quantity. Anomalous images have no part in it."""
         if not self.trainer.sanity_checking:
-            self.log("val/loss", self._collector.mean_loss(self.trainer.strategy), prog_bar=True, rank_zero_only=True)
+            self.log("val/loss", self._collector.mean_loss(self.trainer.strategy), prog_bar=True, sync_dist=True)
 
     def normal_outputs(self, reads: Sequence[str]) -> Output:
         """The named fields of the normal images of the current validation pass, gathered, ordered by index."""

@@ -83,6 +83,8 @@ class AnomalyCLI(LightningCLI):
             if self.subcommand == "fit" and options.get("ckpt_path"):
                 version = run_of_checkpoint(Path(options["ckpt_path"])).version_to_continue(root)
             self.logger = kwargs["logger"] = RunLogger(root, version)
+            if self.logger.continued:  # its checkpoints are there on purpose
+                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         return super().instantiate_trainer(**kwargs)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:

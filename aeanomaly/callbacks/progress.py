@@ -33,6 +33,11 @@ class Progress(TQDMProgressBar):
             return {"loss": pl_module.running_loss, **items}
         return dict(items)
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock also when resuming in the middle of an epoch, which has no `on_train_epoch_start`."""
+        super().on_train_start(trainer, pl_module)
+        self._epoch_started = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
         """Start the clock."""
         super().on_train_epoch_start(trainer, *args)

@@ -56,6 +56,10 @@ class RunRecord(L.Callback):
         if trainer.is_global_zero:
             log.info("%s", _summary(trainer, pl_module))
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock also when resuming in the middle of an epoch, which has no `on_train_epoch_start`."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock of the epoch."""
         self._started["epoch"] = time.perf_counter()

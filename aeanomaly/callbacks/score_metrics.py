@@ -40,10 +40,8 @@ class ScoreMetrics(L.Callback):
         evaluation = pl_module.evaluation()
         for name, scores in evaluation.scores.items():
             metrics = score_metrics(scores, evaluation.is_anomaly, evaluation.thresholds[name])
-            # Every device has computed the same values, so there is nothing to reduce.
-            pl_module.log_dict(
-                {tag(stage, metric, name): value for metric, value in metrics.items()}, rank_zero_only=True
-            )
+            # Every device computes the same values; sync_dist only tells Lightning that this is so.
+            pl_module.log_dict({tag(stage, metric, name): value for metric, value in metrics.items()}, sync_dist=True)
         if self.histograms:
             _write_histograms(trainer, evaluation, stage)
 
