@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile
 
 import torch
 
@@ -62,7 +62,7 @@ def read_hyperparameters(path: Path) -> dict[str, Any]:
         hyperparameters = dict(content["hyper_parameters"]) if "hyper_parameters" in content else {}
         if "state_dict" not in content:
             raise KeyError("state_dict")
-    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
+    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
         raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
     hyperparameters.pop("_instantiator", None)
     return hyperparameters

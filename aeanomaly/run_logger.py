@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from aeanomaly.errors import UserError
@@ -43,6 +45,18 @@ class RunLogger(TensorBoardLogger):
     def share(self, version: int) -> None:
         """Tell a device other than the first which directory the run has."""
         self._version = version
+
+    def log_hparams_row(self, parameters: Mapping[str, int | float | str], metrics: Sequence[str]) -> None:
+        """Write the run's row of the HParams table; call it once, on the first device.
+
+        Args:
+            parameters: flat and plain.
+            metrics: tags of scalars; their values are those logged already, so none is logged a second time.
+        """
+        experiment, start, end = hparams(dict(parameters), dict.fromkeys(metrics, 0.0))
+        writer = self.experiment._get_file_writer()
+        for summary in (experiment, start, end):
+            writer.add_summary(summary)
 
     @override
     def finalize(self, status: str) -> None:

@@ -146,6 +146,8 @@ def _prepare_output() -> None:
         package.addHandler(handler)
     package.setLevel(logging.INFO)
     warnings.showwarning = _show_warning
+    # As Python does by default: what a library's next version will change is no news to its users' users.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     # A deprecation inside Lightning (2.6 with torch from 2.9 on) that its users can do nothing about.
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.* is deprecated.*")
     # Batches are gathered from memory: worker processes would only add a copy, so the advice to use some is mistaken.
@@ -169,19 +171,20 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
     Returns:
         The exit status: 0, or 2 after a user's mistake.
     """
-    _prepare_output()
     cli = AnomalyCLI.__new__(AnomalyCLI)  # kept, so that a run that fails early can be cleaned up after
     argv = sys.argv
     try:
         # Through sys.argv, because the processes of further devices are started with a copy of it.
         sys.argv = [argv[0], command, *complete_options(command, list(options))]
-        cli.__init__(  # type: ignore[misc]
-            LitAutoencoder,
-            OneClassDataModule,
-            subclass_mode_data=True,
-            auto_configure_optimizers=False,
-            save_config_callback=RunConfig,
-        )
+        with warnings.catch_warnings():  # a caller in this process gets its own settings back
+            _prepare_output()
+            cli.__init__(  # type: ignore[misc]
+                LitAutoencoder,
+                OneClassDataModule,
+                subclass_mode_data=True,
+                auto_configure_optimizers=False,
+                save_config_callback=RunConfig,
+            )
     except ArgumentError as error:
         return fail(one_line(str(error)))
     except Exception as error:

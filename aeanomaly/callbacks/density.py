@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 from torch import Tensor
 
-from aeanomaly.callbacks.tensorboard import save_figure, summary_writer
+from aeanomaly.callbacks.tensorboard import show_figure
 from aeanomaly.errors import UserError
 from aeanomaly.module import LitAutoencoder
 
@@ -47,16 +47,12 @@ class DensityFigure(L.Callback):
     def _draw(trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, LitAutoencoder)
         evaluation = pl_module.evaluation()
-        writer = summary_writer(trainer)
-        if writer is None:
+        if not trainer.is_global_zero:
             return
         for name in evaluation.scores:
-            figure = density_figure(
-                name, evaluation.normal(name), evaluation.anomalous(name), evaluation.thresholds[name]
-            )
-            writer.add_figure(f"{stage}/{name}/density", figure, trainer.global_step)
-            if stage == "test":
-                save_figure(trainer, figure, f"density_{name}")
+            normal, anomalous = evaluation.normal(name), evaluation.anomalous(name)
+            figure = density_figure(name, normal, anomalous, evaluation.thresholds[name])
+            show_figure(trainer, figure, f"{stage}/{name}/density", f"density_{name}" if stage == "test" else None)
 
 
 def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: dict[str, float]) -> Figure:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import lightning as L
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
-from aeanomaly.callbacks.tensorboard import save_figure, summary_writer
+from aeanomaly.callbacks.tensorboard import show_figure
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, Output
 
@@ -80,13 +82,9 @@ class ReconstructionGrid(L.Callback):
 
     def _draw(self, trainer: L.Trainer, stage: str) -> None:
         kept, self._kept = self._kept, {False: [], True: []}
-        writer = summary_writer(trainer)
-        if writer is None or not (kept[False] or kept[True]):
-            return
-        figure = reconstruction_grid(kept[False], kept[True])
-        writer.add_figure(f"{stage}/reconstructions", figure, trainer.global_step)
-        if stage == "test":
-            save_figure(trainer, figure, "reconstructions")
+        if trainer.is_global_zero and (kept[False] or kept[True]):
+            figure = reconstruction_grid(kept[False], kept[True])
+            show_figure(trainer, figure, f"{stage}/reconstructions", "reconstructions" if stage == "test" else None)
 
 
 def reconstruction_grid(normal: list[tuple[Tensor, Tensor]], anomalous: list[tuple[Tensor, Tensor]]) -> Figure:
@@ -99,16 +97,35 @@ def reconstruction_grid(normal: list[tuple[Tensor, Tensor]], anomalous: list[tup
     pairs = normal + anomalous
     errors = [(target - reconstruction).square().mean(0) for target, reconstruction in pairs]
     brightest = max(float(torch.stack(errors).max()), 1e-12)  # one scale, so that maps can be compared
-    figure = Figure(figsize=(0.75 * len(pairs) + 0.9, 3.0), layout="constrained")
-    grid = np.asarray(figure.subplots(3, len(pairs), squeeze=False))
-    for column, ((target, reconstruction), error) in enumerate(zip(pairs, errors, strict=True)):
-        for row, picture in enumerate((target, reconstruction)):
-            grid[row, column].imshow(picture.clamp(0, 1).permute(1, 2, 0).squeeze(2), cmap="gray", vmin=0, vmax=1)
-        grid[2, column].imshow(error, cmap="magma", vmin=0, vmax=brightest)
-        kind, colour = ("normal", "black") if column < len(normal) else ("anomaly", "#d62728")
-        grid[0, column].set_title(kind, fontsize=8, color=colour)
-    for row, label in enumerate(("input", "reconstruction", "squared error")):
-        grid[row, 0].set_ylabel(label, fontsize=8)
-    for axes in grid.flat:
-        axes.set(xticks=[], yticks=[])
+    rows = [
+        [_colours(target) for target, _ in pairs],
+        [_colours(reconstruction) for _, reconstruction in pairs],
+        [colormaps["magma"]((error / brightest).numpy())[..., :3] for error in errors],
+    ]
+    # One picture on one pair of axes: axes for each tile would take seconds to draw.
+    tiles = [np.concatenate([_framed(tile) for tile in row], axis=1) for row in rows]
+    figure = Figure(figsize=(0.75 * len(pairs) + 1.2, 2.7), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(np.concatenate(tiles, axis=0), interpolation="nearest")
+    height, width = tiles[0].shape[0], tiles[0].shape[1] / len(pairs)
+    axes.set_yticks(
+        [height * (row + 0.5) for row in range(3)], ["input", "reconstruction", "squared error"], fontsize=8
+    )
+    kinds = ["normal"] * len(normal) + ["anomaly"] * len(anomalous)
+    axes.set_xticks([width * (column + 0.5) for column in range(len(pairs))], kinds, fontsize=8)
+    for label, kind in zip(axes.get_xticklabels(), kinds, strict=True):
+        label.set_color("#d62728" if kind == "anomaly" else "black")
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
     return figure
+
+
+def _colours(image: Tensor) -> NDArray[np.float64]:
+    """(C, H, W) to (H, W, 3) in [0, 1]."""
+    return image.clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).double().numpy()
+
+
+def _framed(tile: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A white margin of a pixel or more around an (H, W, 3) picture."""
+    margin = max(1, tile.shape[0] // 20)
+    return np.pad(tile, ((margin, margin), (margin, margin), (0, 0)), constant_values=1.0)

@@ -118,8 +118,7 @@ class RunRecord(L.Callback):
         if logger is not None and trainer.is_global_zero:
             config = Path(logger.log_dir, "config.yaml")
             flat = flatten_config(yaml.safe_load(config.read_text())) if config.is_file() else {}
-            results = {name: value for name, value in self.record.items() if name.startswith(("test/", "val/loss"))}
-            logger.log_hyperparams(flat, results)
+            logger.log_hparams_row(flat, [name for name in self.record if name.startswith(("test/", "val/"))])
 
     def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write predictions.csv: scores, and for each threshold whether the image is flagged."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning as L
+import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from torch.utils.tensorboard.writer import SummaryWriter
 
 
@@ -18,9 +21,20 @@ def summary_writer(trainer: L.Trainer) -> SummaryWriter | None:
     return loggers[0].experiment if loggers else None
 
 
-def save_figure(trainer: L.Trainer, figure: Figure, name: str) -> None:
-    """Put a figure as ``figures/<name>.png`` beside the run's logs; call it on the first device only."""
-    if trainer.loggers and isinstance(trainer.loggers[0], TensorBoardLogger):
-        folder = Path(trainer.loggers[0].log_dir, "figures")
+def show_figure(trainer: L.Trainer, figure: Figure, tag: str, file_name: str | None = None) -> None:
+    """Send a figure to TensorBoard, and if asked put it as ``figures/<file_name>.png`` beside the run's logs.
+
+    Call it on the first device only. Without TensorBoard nothing is drawn.
+    """
+    writer = summary_writer(trainer)
+    if writer is None:
+        return
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(120)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    writer.add_image(tag, pixels, trainer.global_step, dataformats="HWC")
+    if file_name is not None:  # the same pixels: drawing is what takes the time
+        folder = Path(writer.get_logdir(), "figures")
         folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"{name}.png", dpi=120)
+        Image.fromarray(pixels).save(folder / f"{file_name}.png")

@@ -1,0 +1,58 @@
+"""What several test files share: small runs through the real command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aeanomaly.cli import main
+
+REPOSITORY = Path(__file__).parent.parent
+DEBUG = str(REPOSITORY / "configs" / "debug.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _process_state_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Runs in this process set the global seed in the environment; the next test must not see it."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    monkeypatch.delenv("PL_GLOBAL_SEED")
+    yield
+
+
+@pytest.fixture(scope="session")
+def fit(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Fits on the digits with debug.yaml in a folder of its own, and returns the run's directory."""
+
+    def run(*options: str) -> Path:
+        root = tmp_path_factory.mktemp("fit")
+        words = [
+            "fit",
+            "--config",
+            DEBUG,
+            "--trainer.default_root_dir",
+            str(root),
+            "--trainer.max_epochs",
+            "2",
+            *options,
+        ]
+        assert main(words) == 0
+        return root / "lightning_logs" / "version_0"
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_dir(fit: Callable[..., Path]) -> Path:
+    """One finished run of two epochs, shared by the tests that only read it."""
+    return fit()
+
+
+@pytest.fixture(scope="session")
+def metrics(run_dir: Path) -> dict[str, Any]:
+    """metrics.json of the shared run."""
+    content: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
+    return content
