@@ -28,8 +28,10 @@ def write_whole(path: Path, content: bytes | str) -> None:
         os.umask(umask)
         partial.chmod(0o666 & ~umask)
         partial.replace(path)
+        partial = None
     except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
         if partial is not None:
             with contextlib.suppress(OSError):
                 partial.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None

@@ -6,6 +6,8 @@ from typing import Any
 
 # What changes a result or its cost. Paths, callbacks and logging do not.
 _KEPT_TRAINER_KEYS = ("max_epochs", "precision", "devices", "num_nodes", "strategy", "accelerator")
+# A number in some runs and a word in others (devices: 2 or auto).
+_ALWAYS_TEXT = ("trainer.devices", "data.split_seed")
 
 
 def flatten_config(config: dict[str, Any]) -> dict[str, int | float | str]:
@@ -41,7 +43,7 @@ def _flatten(prefix: str, value: Any, flat: dict[str, int | float | str]) -> Non
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
         for number, item in enumerate(value):
             _flatten(f"{prefix}.{number}", item, flat)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and prefix not in _ALWAYS_TEXT:
         flat[prefix] = value
     elif isinstance(value, list):
         flat[prefix] = "-".join(str(item) for item in value)

@@ -57,7 +57,7 @@ def fpr_at_tpr(scores: Tensor, is_anomaly: Tensor, tpr: float = 0.95) -> float:
     Arguments as in `auroc`. ``tpr=0.95`` is the field's FPR95.
     """
     true_positives, false_positives = _operating_points(scores, is_anomaly)
-    first = int((true_positives >= tpr * true_positives[-1]).nonzero()[0])
+    first = int((true_positives / true_positives[-1] >= tpr).nonzero()[0])
     return float(false_positives[first] / false_positives[-1])
 
 

@@ -50,6 +50,10 @@ class Output:
         for name in names:
             if name.startswith("features."):
                 key = name.removeprefix("features.")
+                if key not in self.features:
+                    raise AttributeError(
+                        f"this net offers no inner features named {key!r}, only {sorted(self.features)}"
+                    )
                 light.features[key] = self.features[key]
             else:
                 setattr(light, name, getattr(self, name))

@@ -66,7 +66,8 @@ def test_record_says_how_the_figures_came_about(metrics: dict[str, Any]) -> None
     assert metrics["data_source"] == "Digits"
     assert (metrics["accelerator"], metrics["devices"], metrics["precision"]) == ("cpu", 1, "32-true")
     assert metrics["version_torch"] == torch.__version__
-    assert metrics["fit_seconds"] > metrics["test_seconds"] > 0
+    assert metrics["fit_seconds"] > 0
+    assert metrics["test_seconds"] > 0
     assert metrics["train_images_per_second"] > 0
     assert metrics["train_images"] + metrics["val_normal"] + metrics["val_anomaly"] == 1437
 

@@ -74,9 +74,10 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
     drawn = np.concatenate(list(finite.values()))
     lines = {name: value for name, value in thresholds.items() if not math.isnan(value)}
     # A few extreme scores would squeeze everything else into a corner.
-    low = float(drawn.min()) if len(drawn) else 0.0
+    low = min([float(drawn.min()) if len(drawn) else 0.0, *lines.values()])
     tails = [float(np.quantile(values, 0.995)) for values in finite.values() if len(values)]
-    high = max([*tails, *lines.values(), low + 1e-9])
+    high = max([*tails, *lines.values()], default=low)
+    high = high if high > low else low + max(1.0, abs(low)) * 1e-6  # all equal: an axis needs some width
     grid = np.linspace(low, high, 400)
     for label, _, colour in groups:
         values = finite[label]

@@ -96,7 +96,7 @@ def reconstruction_grid(normal: list[tuple[Tensor, Tensor]], anomalous: list[tup
     """
     pairs = normal + anomalous
     errors = [(target - reconstruction).square().mean(0) for target, reconstruction in pairs]
-    brightest = max(float(torch.stack(errors).max()), 1e-12)  # one scale, so that maps can be compared
+    brightest = max(1e-12, float(torch.stack(errors).nan_to_num().max()))  # one scale, so that maps can be compared
     rows = [
         [_colours(target) for target, _ in pairs],
         [_colours(reconstruction) for _, reconstruction in pairs],
@@ -122,7 +122,7 @@ def reconstruction_grid(normal: list[tuple[Tensor, Tensor]], anomalous: list[tup
 
 def _colours(image: Tensor) -> NDArray[np.float64]:
     """(C, H, W) to (H, W, 3) in [0, 1]."""
-    return image.clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).double().numpy()
+    return image.nan_to_num().clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).double().numpy()
 
 
 def _framed(tile: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ class KMeans(Score):
     round clusters and anomalies may fall among them.
 
     Args:
-        n_clusters: K, capped by the number of distinct codes.
+        n_clusters: K, capped by the number of codes.
         random_state: seed of scikit-learn's KMeans.
         n_init: number of starts, the best of which is kept.
 

@@ -1,0 +1,163 @@
+"""The one-class DataModule that every data source builds on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from aeanomaly.data.loading import ImageTable, IndexBatches, IndexLoader, index_loader
+from aeanomaly.data.splits import Split, anomaly_mask, split_training_set
+from aeanomaly.errors import UserError
+
+
+class Arrays(NamedTuple):
+    """A labelled data set in memory."""
+
+    train_images: Tensor  # (N, C, H, W) uint8
+    train_labels: Tensor  # (N,) int64
+    test_images: Tensor
+    test_labels: Tensor
+
+
+class OneClassDataModule(L.LightningDataModule):
+    """Trains on normal images only, validates and tests on both kinds.
+
+    A data source is a subclass with a `load` method. Training uses the normal images of the training split less a
+    validation share; validation that share plus the anomalous images of the training split (for curves only); test and
+    prediction the whole test split.
+
+    Args:
+        normal_classes: classes that are normal, all others being anomalous. Give this or ``anomaly_classes``.
+        anomaly_classes: classes that are anomalous, all others being normal.
+        val_fraction: share of the normal training images held out for validation, in (0, 1).
+        contamination: share of unlabelled anomalies in the training images, in [0, 1).
+        batch_size: images per training step over all devices together.
+        eval_batch_size: images per evaluation step over all devices together.
+        split_seed: seed of the split and of the training order; by default the run's ``seed_everything``.
+
+    Raises:
+        UserError: for values outside these ranges.
+    """
+
+    def __init__(
+        self,
+        normal_classes: Sequence[int] | None = None,
+        anomaly_classes: Sequence[int] | None = None,
+        val_fraction: float = 0.1,
+        contamination: float = 0.0,
+        batch_size: int = 64,
+        eval_batch_size: int = 2048,
+        split_seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if (normal_classes is None) == (anomaly_classes is None):
+            raise UserError("give exactly one of data.normal_classes and data.anomaly_classes; set the other to null")
+        if not 0 < val_fraction < 1:
+            raise UserError(f"data.val_fraction must lie strictly between 0 and 1, got {val_fraction:g}")
+        if not 0 <= contamination < 1:
+            raise UserError(f"data.contamination must be at least 0 and below 1, got {contamination:g}")
+        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if size < 1:
+                raise UserError(f"data.{name} must be at least 1, got {size}")
+        self.normal_classes, self.anomaly_classes = normal_classes, anomaly_classes
+        self.val_fraction, self.contamination = val_fraction, contamination
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.split_seed = split_seed if split_seed is not None else int(os.environ.get("PL_GLOBAL_SEED", 0))
+        self._tables: dict[str, ImageTable] = {}
+
+    def load(self) -> Arrays:
+        """The whole labelled data set; called once per process, after `prepare_data`."""
+        raise NotImplementedError(f"{type(self).__name__} must define load()")
+
+    @property
+    def source(self) -> str:
+        """Where the images came from, for the records of the run."""
+        return type(self).__name__
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load and split, once."""
+        if self._tables:
+            return
+        arrays = self.load()
+        mask = anomaly_mask(arrays.train_labels, self.normal_classes, self.anomaly_classes)
+        split = split_training_set(mask, self.val_fraction, self.contamination, self.split_seed)
+        anomalous_classes = arrays.train_labels[mask].unique()
+        # Normal images first, so that the order of the normals does not depend on the anomalies beside them.
+        val = torch.cat([split.val_normal, split.val_anomaly])
+        self._tables = {
+            "train": self._table(arrays.train_images[split.train], arrays.train_labels[split.train], anomalous_classes),
+            "val": self._table(arrays.train_images[val], arrays.train_labels[val], anomalous_classes),
+            "test": self._table(arrays.test_images, arrays.test_labels, anomalous_classes),
+        }
+        self.split: Split = split
+
+    @staticmethod
+    def _table(images: Tensor, labels: Tensor, anomalous_classes: Tensor) -> ImageTable:
+        return ImageTable(images, labels, torch.isin(labels, anomalous_classes))
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of the images; only after `setup`."""
+        return tuple(self._tables["train"].images.shape[1:])
+
+    def sizes(self) -> dict[str, int]:
+        """Number of images in each part; only after `setup`."""
+        sizes = {"train_images": len(self._tables["train"])}
+        for part in ("val", "test"):
+            flags = self._tables[part].is_anomaly
+            sizes[f"{part}_normal"], sizes[f"{part}_anomaly"] = int((~flags).sum()), int(flags.sum())
+        return sizes
+
+    def _loader(self, part: str, batch_size: int, shuffle: bool) -> IndexLoader:
+        world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        if batch_size < world_size:
+            option = "batch_size" if shuffle else "eval_batch_size"
+            raise UserError(f"data.{option} {batch_size} is smaller than the number of devices, {world_size}")
+        table = self._tables[part]
+        batches = IndexBatches(len(table), batch_size, shuffle, self.split_seed, world_size, rank)
+        return index_loader(table, batches)
+
+    def train_dataloader(self) -> IndexLoader:
+        """Training images, in an order that depends on seed and epoch only."""
+        return self._loader("train", self.batch_size, shuffle=True)
+
+    def train_in_order_dataloader(self) -> IndexLoader:
+        """Training images, each once and in order, for scores that are fitted on training outputs."""
+        return self._loader("train", self.eval_batch_size, shuffle=False)
+
+    def val_dataloader(self) -> IndexLoader:
+        """Held-out normal images, then the anomalous images of the training split."""
+        return self._loader("val", self.eval_batch_size, shuffle=False)
+
+    def test_dataloader(self) -> IndexLoader:
+        """The whole test split."""
+        return self._loader("test", self.eval_batch_size, shuffle=False)
+
+    def predict_dataloader(self) -> IndexLoader:
+        """The whole test split."""
+        return self.test_dataloader()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What decides who trains and who is held out; it rides in the checkpoint."""
+        return {
+            "normal_classes": list(self.normal_classes) if self.normal_classes is not None else None,
+            "anomaly_classes": list(self.anomaly_classes) if self.anomaly_classes is not None else None,
+            "val_fraction": self.val_fraction,
+            "contamination": self.contamination,
+            "split_seed": self.split_seed,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse a checkpoint that was trained on another split: held-out images would no longer be held out."""
+        for key, here in self.state_dict().items():
+            if key in state_dict and state_dict[key] != here:
+                option = "seed_everything (or data.split_seed)" if key == "split_seed" else f"data.{key}"
+                raise UserError(
+                    f"{option} is {here} here but {state_dict[key]} in the checkpoint, so its training images would be "
+                    "used for validation; use the checkpoint's value"
+                )

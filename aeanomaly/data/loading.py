@@ -1,0 +1,120 @@
+"""Batches by index from images that stay uint8 in memory.
+
+There is no per-image Python and no worker process: a batch is one gather from a tensor and one conversion, which for
+images of this size is faster than handing them between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from aeanomaly.outputs import Batch
+
+
+class ImageTable(Dataset[Batch]):
+    """Images and their labels, read a batch of positions at a time.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64 classes.
+        is_anomaly: (N,) bool.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, is_anomaly: Tensor) -> None:
+        self.images, self.labels, self.is_anomaly = images, labels, is_anomaly
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: Tensor) -> Batch:
+        """The images at the (B,) positions, as float32 in [0, 1]."""
+        return Batch(
+            image=self.images[index].float().div_(255),
+            label=self.labels[index],
+            is_anomaly=self.is_anomaly[index],
+            position=index,
+        )
+
+
+class IndexBatches(DistributedSampler[Tensor]):
+    """Yields this device's share of every global batch, as a tensor of positions.
+
+    It is a `DistributedSampler` because Lightning leaves those alone. The stock one pads a shard with repeats, which
+    corrupts evaluation metrics, and replays epoch 0's order on resuming.
+
+    Shuffled (training): the order depends on seed and epoch only, so that resuming and the number of devices do not
+    change which images make up a global batch. A last batch that cannot be shared evenly is trimmed by at most
+    ``world_size - 1`` images, because DDP averages gradients over devices with equal weight.
+
+    In order (evaluation): every image exactly once over all devices, and the same number of batches on each of them;
+    a device may get an empty last batch. Equal counts matter: DDP synchronises buffers in every forward.
+
+    Args:
+        length: number of images.
+        batch_size: size of a global batch, at least ``world_size``.
+        shuffle: the first or the second kind above.
+        seed: of the order.
+        world_size: number of devices.
+        rank: this device's number.
+    """
+
+    def __init__(self, length: int, batch_size: int, shuffle: bool, seed: int, world_size: int, rank: int) -> None:
+        super().__init__(range(length), num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
+        self.length, self.batch_size = length, batch_size
+        self.served = 0  # batches of the current pass already handed out
+        self._resume_at: tuple[int, int] | None = None  # (epoch, batches already served), for the next pass only
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.length, self.batch_size)
+        return full + (rest >= self.num_replicas if self.shuffle else rest > 0)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.shuffle:
+            # (seed, epoch) mixed so that neighbouring seeds do not share orders.
+            generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
+            order = torch.randperm(self.length, generator=generator)
+        else:
+            order = torch.arange(self.length)
+        resume_at, self._resume_at = self._resume_at, None
+        # Another epoch: the checkpoint was written when its epoch was over, possibly before the last batch.
+        first = resume_at[1] if resume_at is not None and resume_at[0] == self.epoch else 0
+        for number in range(first, len(self)):
+            batch = order[number * self.batch_size : (number + 1) * self.batch_size]
+            if self.shuffle:
+                batch = batch[: len(batch) - len(batch) % self.num_replicas]
+            self.served = number + 1
+            yield batch[self.rank :: self.num_replicas]
+
+    def resume(self, epoch: int, served: int) -> None:
+        """Have the next pass, if it is of that epoch, start after the ``served`` batches already seen."""
+        self._resume_at = (epoch, served)
+
+
+class IndexLoader(DataLoader[Batch]):
+    """A `DataLoader` over an `ImageTable` and `IndexBatches` that can resume in the middle of an epoch."""
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and how many of its batches were handed out."""
+        sampler = self.sampler
+        assert isinstance(sampler, IndexBatches)
+        return {"epoch": sampler.epoch, "served": sampler.served % max(1, len(sampler))}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue there when next iterated in that epoch."""
+        assert isinstance(self.sampler, IndexBatches)
+        self.sampler.resume(state["epoch"], state["served"])
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+def index_loader(table: ImageTable, batches: IndexBatches) -> IndexLoader:
+    """The loader that joins a table and the batches to take from it."""
+    # batch_size=None: the sampler's items are whole batches already.
+    return IndexLoader(table, batch_size=None, sampler=batches, collate_fn=_as_is)

@@ -1,0 +1,86 @@
+"""Who is normal, and which image goes where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aeanomaly.errors import UserError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions (int64) into a training set; the three never overlap."""
+
+    train: Tensor  # normal images, plus the contamination if any
+    val_normal: Tensor
+    val_anomaly: Tensor
+
+
+def anomaly_mask(labels: Tensor, normal_classes: Sequence[int] | None, anomaly_classes: Sequence[int] | None) -> Tensor:
+    """Which images are anomalous, (N,) bool, from the one of the two lists that is given.
+
+    Args:
+        labels: (N,) int64 classes of the training set.
+        normal_classes: these are normal, all others anomalous (one class: one-class protocol).
+        anomaly_classes: these are anomalous, all others normal (one class: leave-one-out protocol).
+
+    Raises:
+        UserError: if both or neither are given, a class does not occur, one is named twice, or no class is left on
+            one side.
+    """
+    if (normal_classes is None) == (anomaly_classes is None):
+        raise UserError("give exactly one of data.normal_classes and data.anomaly_classes; set the other to null")
+    option, chosen = (
+        ("anomaly_classes", anomaly_classes) if normal_classes is None else ("normal_classes", normal_classes)
+    )
+    assert chosen is not None
+    present = labels.unique().tolist()
+    unknown = sorted(set(chosen) - set(present))
+    if unknown:
+        raise UserError(f"data.{option} names class {unknown[0]}, which is not in the data (classes {present})")
+    if len(set(chosen)) != len(chosen):
+        raise UserError(f"data.{option} names a class twice: {list(chosen)}")
+    if not chosen or len(chosen) == len(present):
+        side = "anomalous" if (normal_classes is None) == (not chosen) else "normal"
+        raise UserError(f"data.{option} {list(chosen)} leaves no {side} class of {present}")
+    named = torch.isin(labels, torch.tensor(list(chosen)))
+    return named if normal_classes is None else ~named
+
+
+def split_training_set(is_anomaly: Tensor, val_fraction: float, contamination: float, seed: int) -> Split:
+    """Divide a training set into training images, normal and anomalous validation images.
+
+    The normal images are drawn without looking at the anomalous ones: adding, removing or permuting anomalies changes
+    neither ``train`` (at contamination 0) nor ``val_normal``.
+
+    Args:
+        is_anomaly: (N,) bool.
+        val_fraction: share of the normal images held out for validation.
+        contamination: share of anomalies in the resulting training images.
+        seed: two equal seeds give two equal splits.
+
+    Raises:
+        UserError: if a side comes out empty or there are too few anomalies for the contamination.
+    """
+    normal, anomalous = (~is_anomaly).nonzero().squeeze(1), is_anomaly.nonzero().squeeze(1)
+    n_val = round(val_fraction * len(normal))
+    if not 0 < n_val < len(normal):
+        raise UserError(
+            f"data.val_fraction {val_fraction:g} of {len(normal)} normal images leaves none for "
+            f"{'training' if n_val else 'validation'}"
+        )
+    normal = normal[torch.randperm(len(normal), generator=torch.Generator().manual_seed(seed))]
+    val_normal, train = normal[:n_val], normal[n_val:]
+    n_mixed = round(len(train) * contamination / (1 - contamination))
+    if n_mixed > len(anomalous):
+        raise UserError(
+            f"data.contamination {contamination:g} needs {n_mixed} anomalous images, only {len(anomalous)} exist"
+        )
+    # A generator of its own, so that contamination does not move the split of the normal images.
+    anomalous = anomalous[torch.randperm(len(anomalous), generator=torch.Generator().manual_seed(seed + 1))]
+    train = torch.cat([train, anomalous[:n_mixed]])
+    return Split(train.sort().values, val_normal.sort().values, anomalous[n_mixed:].sort().values)

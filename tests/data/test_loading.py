@@ -1,0 +1,120 @@
+"""Batches by index: covering, sharing among devices, order and resuming."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from aeanomaly.data.loading import ImageTable, IndexBatches, IndexLoader, index_loader
+
+
+def shards(length: int, batch_size: int, shuffle: bool, world_size: int, epoch: int = 0) -> list[list[list[int]]]:
+    """Positions by rank and batch."""
+    found = []
+    for rank in range(world_size):
+        batches = IndexBatches(length, batch_size, shuffle, seed=9, world_size=world_size, rank=rank)
+        batches.set_epoch(epoch)
+        found.append([batch.tolist() for batch in batches])
+        assert len(found[-1]) == len(batches)
+    return found
+
+
+def order(seed: int, epoch: int) -> list[int]:
+    """One device's whole shuffled order."""
+    batches = IndexBatches(50, 8, True, seed, world_size=1, rank=0)
+    batches.set_epoch(epoch)
+    return torch.cat(list(batches)).tolist()
+
+
+def table(length: int) -> ImageTable:
+    images = torch.arange(length, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4).contiguous()
+    return ImageTable(images, torch.arange(length) % 10, torch.arange(length) % 10 == 0)
+
+
+def loader(shuffle: bool = True, epoch: int = 0) -> IndexLoader:
+    """Seven batches of 50 images."""
+    batches = IndexBatches(50, 8, shuffle, seed=9, world_size=1, rank=0)
+    batches.set_epoch(epoch)
+    return index_loader(table(50), batches)
+
+
+def positions(of: IndexLoader) -> list[list[int]]:
+    return [batch.position.tolist() for batch in of]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+@pytest.mark.parametrize(("length", "batch_size"), [(50, 8), (48, 8), (49, 8), (51, 4), (3, 8), (1, 4)])
+def test_in_order_every_image_comes_once_in_equally_many_batches(world_size: int, length: int, batch_size: int) -> None:
+    found = shards(length, batch_size, False, world_size)
+    assert sorted(position for rank in found for batch in rank for position in batch) == list(range(length))
+    assert len({len(rank) for rank in found}) == 1
+
+
+def test_a_device_without_images_gets_an_empty_batch() -> None:
+    assert shards(9, 8, False, world_size=4) == [[[0, 4], [8]], [[1, 5], []], [[2, 6], []], [[3, 7], []]]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+@pytest.mark.parametrize(("length", "batch_size"), [(50, 8), (48, 8), (49, 8), (51, 12), (3, 8)])
+def test_shuffled_global_batches_do_not_depend_on_the_number_of_devices(
+    world_size: int, length: int, batch_size: int
+) -> None:
+    alone = shards(length, batch_size, True, 1, epoch=2)[0]
+    found = shards(length, batch_size, True, world_size, epoch=2)
+    # Only a last batch that cannot be shared evenly is trimmed, by less than one image for each device.
+    expected = [set(batch[: len(batch) - len(batch) % world_size]) for batch in alone]
+    assert [set().union(*together) for together in zip(*found, strict=True)] == [batch for batch in expected if batch]
+    assert all(len({len(batch) for batch in together}) == 1 for together in zip(*found, strict=True))
+
+
+def test_shuffled_order_is_a_permutation_given_by_seed_and_epoch() -> None:
+    orders = [order(seed, epoch) for seed in (0, 1, 9) for epoch in (0, 1, 2)]
+    assert all(sorted(found) == list(range(50)) for found in orders)
+    assert len({tuple(found) for found in orders}) == len(orders)
+    assert order(9, 2) == orders[-1]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("done", [1, 3, 6])
+def test_a_resumed_epoch_has_the_remaining_batches_and_the_next_is_whole(shuffle: bool, done: int) -> None:
+    interrupted = loader(shuffle, epoch=4)
+    iterator = iter(interrupted)
+    for _ in range(done):
+        next(iterator)
+    resumed = loader(shuffle, epoch=4)
+    resumed.load_state_dict(interrupted.state_dict())
+    assert positions(resumed) == positions(loader(shuffle, epoch=4))[done:]
+    assert isinstance(resumed.sampler, IndexBatches)
+    resumed.sampler.set_epoch(5)
+    assert positions(resumed) == positions(loader(shuffle, epoch=5))
+
+
+@pytest.mark.parametrize("done", [0, 7])
+def test_a_state_from_between_epochs_starts_a_whole_epoch(done: int) -> None:
+    finished, iterator = loader(), None
+    for _ in range(done):
+        iterator = iterator or iter(finished)
+        next(iterator)  # all batches are out, but the iterator does not know yet that it has ended
+    resumed = loader()
+    resumed.load_state_dict(finished.state_dict())
+    assert len(positions(resumed)) == 7
+
+
+def test_a_pass_that_was_given_up_does_not_shorten_the_next() -> None:
+    # As Lightning does after its sanity check, or with limit_val_batches.
+    given_up = loader(shuffle=False)
+    next(iter(given_up))
+    assert positions(given_up) == positions(loader(shuffle=False))
+
+
+def test_images_stay_uint8_in_memory_and_come_as_float32_from_0_to_1() -> None:
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
+    kept = ImageTable(images, torch.tensor([4, 5, 6]), torch.tensor([False, True, False]))
+    batch = kept[torch.tensor([2, 0, 1, 1])]
+    assert batch.image.dtype == torch.float32
+    torch.testing.assert_close(batch.image.flatten(), torch.tensor([1.0, 0.0, 0.2, 0.2]))
+    assert batch.label.tolist() == [6, 4, 5, 5]
+    assert batch.is_anomaly.tolist() == [False, False, True, True]
+    assert batch.position.tolist() == [2, 0, 1, 1]
+    assert kept.images.dtype == torch.uint8
+    assert kept.images.flatten().tolist() == [0, 51, 255]
