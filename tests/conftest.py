@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ DEBUG = str(REPOSITORY / "configs" / "debug.yaml")
 
 
 @pytest.fixture(autouse=True)
-def _process_state_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Runs in this process set the global seed in the environment; the next test must not see it."""
-    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
-    monkeypatch.delenv("PL_GLOBAL_SEED")
+def _environment_restored() -> Iterator[None]:
+    """Runs in this process leave seed and rendezvous ports in the environment; the next must not see them."""
+    before = dict(os.environ)
     yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,64 @@
+"""What docs/extending.md shows works as it stands there, from outside the package, by class path."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aeanomaly.cli import main
+from tests.conftest import DEBUG, REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with every file that the page shows, importable and the current one."""
+    files = re.findall(r"^`(\w+\.(?:py|yaml))`:\n\n```\w+\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert len(files) == 8
+    for name, content in files:
+        (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def fit(project: Path, *fragments: str) -> dict[str, Any]:
+    words = ["fit", "--config", DEBUG, "--trainer.max_epochs", "5"]
+    for fragment in fragments:
+        words += ["--config", str(project / fragment)]
+    assert main(words) == 0
+    content: dict[str, Any] = json.loads((project / "lightning_logs" / "version_0" / "metrics.json").read_text())
+    return content
+
+
+def test_a_dataset(project: Path) -> None:
+    metrics = fit(project, "stripes.yaml")
+    assert metrics["data"] == "Stripes"
+    assert (metrics["test_normal"], metrics["test_anomaly"]) == (200, 100)
+
+
+def test_a_net(project: Path) -> None:
+    fit(project, "shallow.yaml")
+    config = (project / "lightning_logs" / "version_0" / "config.yaml").read_text()
+    assert "shallow.Shallow" in config
+
+
+def test_a_score_fitted_on_training_images(project: Path) -> None:
+    metrics = fit(project, "mahalanobis.yaml")
+    assert {f"test/auroc/{name}" for name in ("reconstruction", "kmeans", "mahalanobis")} <= metrics.keys()
+    assert "threshold/mahalanobis@fpr5" in metrics
+
+
+def test_a_callback(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(project, "hardest.yaml")
+    assert re.search(r"hardest normal test images: \[\d+, \d+, \d+\]", capsys.readouterr().out)
+
+
+def test_all_together(project: Path) -> None:
+    metrics = fit(project, "stripes.yaml", "shallow.yaml", "mahalanobis.yaml", "hardest.yaml")
+    assert metrics["test/auroc/mahalanobis"] > 0.9

@@ -1,0 +1,53 @@
+"""Every command of the README and the docs is run, here or by .ci/run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from aeanomaly.cli import main
+from tests.conftest import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+INSTALL, TEST, *OTHERS = BLOCKS
+
+
+def joined(text: str) -> str:
+    return " ".join(text.replace("\\\n", " ").split())
+
+
+def test_ci_runs_the_two_set_up_commands_as_printed() -> None:
+    script = joined((REPOSITORY / ".ci" / "run").read_text())
+    assert joined(INSTALL) in script
+    assert script.endswith(joined(TEST))
+
+
+def commands() -> list[str]:
+    lines = [line for block in OTHERS for line in block.replace("\\\n", " ").splitlines()]
+    return [joined(line.partition("  #")[0]) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def test_every_other_command_runs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the digits instead of MNIST, one epoch each, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
+    assert commands()
+    assert main(["fit", "--config", "configs/debug.yaml"]) == 0  # the main job, which the reader has run before
+    for command in commands():
+        if command.startswith("tensorboard "):
+            assert shlex.split(command)[1:] == ["--logdir", "lightning_logs"]
+            continue
+        words = shlex.split(command.replace("configs/base.yaml", "configs/debug.yaml"))
+        assert words[:3] == ["python", "-m", "aeanomaly"], command
+        small = ["--trainer.max_epochs", "1"] if words[3] == "fit" and "--ckpt_path" not in words else []
+        assert main([*words[3:], *small]) == 0, command
+
+
+def test_files_that_are_linked_exist() -> None:
+    for page in (REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
