@@ -322,3 +322,13 @@ def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
         os.close(writing)
         assert "Traceback" not in result.stderr
         assert "Exception" not in result.stderr
+
+
+def test_what_fit_writes_is_what_compare_reads(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    (entry,) = json.loads(run_ok(capsys, str(run_dir), "--json"))
+    written = json.loads((run_dir / "metrics.json").read_text())
+    assert entry["status"] == "ok"
+    assert set(entry["metrics"]) == {"test/auroc/reconstruction", "test/auroc/kmeans", "fit_seconds"}
+    assert all(written[name] == value for name, value in entry["metrics"].items())
+    assert run_ok(capsys, str(run_dir), "--sort", "code_size").splitlines()[-1].strip() == ""  # no remarks
