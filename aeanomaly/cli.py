@@ -7,17 +7,23 @@ help and mistakes in the first word come at once.
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 from collections.abc import Sequence
 
 from aeanomaly import __version__
+from aeanomaly.errors import UserError
 
 COMMANDS = {
     "fit": "train on normal images, then test the best checkpoint and print the table",
     "validate": "evaluate a checkpoint on the validation images",
     "test": "evaluate a checkpoint on the test images and print the table",
     "predict": "write the scores and decisions of a checkpoint to predictions.csv",
+    "compare": "show runs side by side: their metrics, and the hyperparameters that differ",
 }
+
+# Commands that are not a Trainer verb: the module whose `main(options)` runs it, imported only then.
+_MODULES = {"compare": "aeanomaly.commands.compare"}
 
 HELP = """\
 usage: python -m aeanomaly <command> [options]
@@ -35,6 +41,7 @@ first steps:
   python -m aeanomaly fit --config configs/base.yaml      the study on MNIST
   python -m aeanomaly fit --config configs/debug.yaml     a few seconds, no download
   python -m aeanomaly test --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt
+  python -m aeanomaly compare                             every run so far, side by side
 """
 
 
@@ -77,9 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"did you mean {close[0]!r}?" if close else f"commands: {', '.join(COMMANDS)}"
         return fail(f"unknown command {command!r}; {hint}")
     try:
+        if command in _MODULES:
+            return int(importlib.import_module(_MODULES[command]).main(options))
         from aeanomaly.trainer_cli import run_trainer_command
 
         return run_trainer_command(command, options)
+    except UserError as error:
+        return fail(str(error))
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130

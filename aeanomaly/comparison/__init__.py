@@ -1,0 +1,1 @@
+"""Runs side by side: columns, rows, order and formats. Needs no torch."""
