@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import torch
 
 from aeanomaly.errors import UserError
-from aeanomaly.run_logger import LOGS
+from aeanomaly.runs import LOGS
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from aeanomaly.errors import UserError
-
-LOGS = "lightning_logs"
+from aeanomaly.runs import LOGS
 
 
 class RunLogger(TensorBoardLogger):

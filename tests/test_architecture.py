@@ -29,7 +29,10 @@ ALLOWED = {
     "collector": {"distributed", "errors", "outputs", "scores"},
     "module": {"collector", "errors", "models", "optim", "outputs", "scores", "thresholds"},
     "callbacks": FLOOR | {"distributed", "hparams", "metrics", "module", "run_logger", "scores"},
-    "run_logger": {"errors"},
+    "run_logger": {"errors", "runs"},
+    "runs": {"errors", "hparams"},
+    "checkpoints": {"errors", "runs"},
+    "comparison": {"errors", "hparams", "runs"},
 }
 
 
