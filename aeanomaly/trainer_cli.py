@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import warnings
 from argparse import ArgumentError
@@ -15,7 +14,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities import rank_zero_only
 
 from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
@@ -25,9 +23,10 @@ from aeanomaly.cli import fail
 from aeanomaly.cli_errors import one_line
 from aeanomaly.cli_options import complete_options
 from aeanomaly.data.base import OneClassDataModule
-from aeanomaly.errors import AnomalyWarning, UserError
+from aeanomaly.errors import UserError
 from aeanomaly.files import write_whole
 from aeanomaly.module import LitAutoencoder
+from aeanomaly.process import prepare_output, prepare_process
 from aeanomaly.report import print_report
 from aeanomaly.run_logger import RunLogger
 
@@ -107,6 +106,10 @@ class AnomalyCLI(LightningCLI):
         described = {**self.config_dump["model"], "_instantiator": "lightning.pytorch.cli.instantiate_module"}
         self.model.save_hyperparameters(described, logger=False)
 
+    def before_fit(self) -> None:
+        """Leave nothing in the way of the training loop."""
+        prepare_process()
+
     def after_fit(self) -> None:
         """Test the best checkpoint into the same run."""
         checkpoint = self.trainer.checkpoint_callback
@@ -126,32 +129,6 @@ class AnomalyCLI(LightningCLI):
         if self.trainer.is_global_zero:
             metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
             print_report(metrics, stage, Path(self.logger.log_dir) if self.logger else None)
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    kind = "warning" if issubclass(category, AnomalyWarning) else category.__name__
-    print(f"{kind}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
-
-
-def _prepare_output() -> None:
-    """Say what matters to the user and leave out what does not."""
-    # Lightning's notices (available accelerators, tips) are for its developers; its warnings stay.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    package = logging.getLogger("aeanomaly")
-    if not package.handlers:
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0 or record.levelno > logging.WARNING)
-        package.addHandler(handler)
-    package.setLevel(logging.INFO)
-    warnings.showwarning = _show_warning
-    # As Python does by default: what a library's next version will change is no news to its users' users.
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    # A deprecation inside Lightning (2.6 with torch from 2.9 on) that its users can do nothing about.
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.* is deprecated.*")
-    # Batches are gathered from memory: worker processes would only add a copy, so the advice to use some is mistaken.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
 def _users_mistake(error: BaseException | None) -> BaseException | None:
@@ -177,7 +154,7 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
         # Through sys.argv, because the processes of further devices are started with a copy of it.
         sys.argv = [argv[0], command, *complete_options(command, list(options))]
         with warnings.catch_warnings():  # a caller in this process gets its own settings back
-            _prepare_output()
+            prepare_output()
             cli.__init__(  # type: ignore[misc]
                 LitAutoencoder,
                 OneClassDataModule,
