@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.errors import UserError
 from aeanomaly.files import write_whole
 from aeanomaly.module import LitAutoencoder
-from aeanomaly.process import prepare_output, prepare_process
+from aeanomaly.process import command_process, settle_memory
 from aeanomaly.report import print_report
 from aeanomaly.run_logger import RunLogger
 
@@ -108,7 +107,7 @@ class AnomalyCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Leave nothing in the way of the training loop."""
-        prepare_process()
+        settle_memory()
 
     def after_fit(self) -> None:
         """Test the best checkpoint into the same run."""
@@ -149,12 +148,8 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
         The exit status: 0, or 2 after a user's mistake.
     """
     cli = AnomalyCLI.__new__(AnomalyCLI)  # kept, so that a run that fails early can be cleaned up after
-    argv = sys.argv
     try:
-        # Through sys.argv, because the processes of further devices are started with a copy of it.
-        sys.argv = [argv[0], command, *complete_options(command, list(options))]
-        with warnings.catch_warnings():  # a caller in this process gets its own settings back
-            prepare_output()
+        with command_process([command, *complete_options(command, list(options))]):
             cli.__init__(  # type: ignore[misc]
                 LitAutoencoder,
                 OneClassDataModule,
@@ -171,6 +166,4 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
         if cli.logger is not None:
             cli.logger.discard()
         return fail(str(mistake))
-    finally:
-        sys.argv = argv
     return 0
