@@ -73,8 +73,8 @@ def _choose_warnings() -> None:
 
 
 def _quicken_arithmetic() -> None:
-    # Adam's averages for pixels that are black in nearly every image decay into denormal numbers, which a CPU handles in
-    # microcode: 7 % of a run of base.yaml. They are too small to change a weight. Set before the first tensor
+    # Adam's averages for pixels that are black in nearly every image decay into denormal numbers, which a CPU handles
+    # in microcode: 7 % of a run of base.yaml. They are too small to change a weight. Set before the first tensor
     # operation, because threads started later inherit it and those already running do not.
     torch.set_flush_denormal(True)
     if not torch.cuda.is_available():
