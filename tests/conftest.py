@@ -12,6 +12,10 @@ import pytest
 
 from aeanomaly.cli import main
 
+# Two test processes with a thread for each core would wait for each other's threads. Read when torch is imported, which
+# nothing above does.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).parent.parent
 DEBUG = str(REPOSITORY / "configs" / "debug.yaml")
 
