@@ -49,5 +49,5 @@ def test_one_epoch_of_the_study_finds_the_zeros(data_dir: Path, tmp_path: Path) 
     words += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "400", "--trainer.accelerator", "cpu"]
     assert main([*words, "--trainer.devices", "1", "--trainer.default_root_dir", str(tmp_path)]) == 0
     metrics = json.loads((tmp_path / "lightning_logs" / "version_0" / "metrics.json").read_text())
-    assert metrics["test/auroc/reconstruction"] > 0.9
+    assert metrics["test/auroc/reconstruction"] > 0.85
     assert metrics["data_source"] == "disk"
