@@ -20,10 +20,11 @@ COMMANDS = {
     "test": "evaluate a checkpoint on the test images and print the table",
     "predict": "write the scores and decisions of a checkpoint to predictions.csv",
     "compare": "show runs side by side: their metrics, and the hyperparameters that differ",
+    "benchmark": "run a grid of fits over classes, methods and seeds, and make its tables and figures",
 }
 
 # Commands that are not a Trainer verb: the module whose `main(options)` runs it, imported only then.
-_MODULES = {"compare": "aeanomaly.commands.compare"}
+_MODULES = {"compare": "aeanomaly.commands.compare", "benchmark": "aeanomaly.commands.benchmark"}
 
 HELP = """\
 usage: python -m aeanomaly <command> [options]

@@ -11,7 +11,7 @@ import yaml
 from aeanomaly.cli import main
 from tests.conftest import REPOSITORY
 
-CONFIGS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
+CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))  # those of `fit`
 COMPLETE = ("base", "debug")
 
 

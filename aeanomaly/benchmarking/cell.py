@@ -1,0 +1,71 @@
+"""Running one cell, in whatever process it is sent to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from aeanomaly.benchmarking.grid import Cell
+from aeanomaly.runs import LOGS, read_run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell went; ``reason`` is empty if it finished."""
+
+    cell: Cell
+    reason: str = ""
+
+
+def cell_folder(out: Path, cell: Cell) -> Path:
+    """Where a cell's log and run lie."""
+    return out / "cells" / cell.name
+
+
+def finished_run(out: Path, cell: Cell) -> Path | None:
+    """The cell's run directory if it is finished, else None."""
+    runs = sorted((cell_folder(out, cell) / LOGS).glob("version_*"))
+    return next((path for path in runs if read_run(path).status == "ok"), None)
+
+
+def run_cell(cell: Cell, out: Path, threads: int) -> Outcome:
+    """Fit and test the cell from its start, with what it prints in ``log.txt``.
+
+    Args:
+        cell: what to run.
+        out: folder of the benchmark.
+        threads: how many threads its computations may use, so that parallel cells do not crowd each other out.
+    """
+    # Imported here: the process that only hands out cells does without torch.
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    from aeanomaly.trainer_cli import run_trainer_command
+
+    folder = cell_folder(out, cell)
+    if folder.exists():  # what an interrupted attempt left; a cell is short enough to be run again as a whole
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    log = folder / "log.txt"
+    words = [*cell.options, f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false"]
+    torch.set_num_threads(threads)
+    environment = dict(os.environ)
+    with log.open("w") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        print("python -m aeanomaly fit", *words, flush=True)
+        try:
+            with threadpool_limits(threads):
+                status = run_trainer_command("fit", words)
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            return Outcome(cell, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}, see {log}")
+        finally:
+            os.environ.clear()  # seeds of one cell must not reach the next in the same process
+            os.environ.update(environment)
+    if status or finished_run(out, cell) is None:
+        lines = log.read_text().strip().splitlines()
+        return Outcome(cell, f"{lines[-1].removeprefix('aeanomaly: error: ')}, see {log}")
+    return Outcome(cell)
