@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from aeanomaly.benchmarking.cell import Outcome, run_cell
+from aeanomaly.benchmarking.cell import Outcome, finished_run, run_cell
 from aeanomaly.benchmarking.grid import Cell
 from aeanomaly.errors import UserError
 
 Backend = Literal["loky", "ray"]
+_POLL_SECONDS = 0.5
 _ATTEMPTS = 2  # of a cell whose process dies: once may be chance, twice is the cell
 
 
@@ -40,32 +41,62 @@ def run_cells(
         backend: ``loky``, processes of this machine, or ``ray``, a cluster.
         gpus: share of a GPU that Ray reserves for each cell.
     """
+    if backend == "ray":
+        yield from _run_on_ray(cells, out, workers, threads, gpus)
+        return
     waiting, attempts = {cell.name: cell for cell in cells}, dict.fromkeys((cell.name for cell in cells), 0)
     while waiting:
         in_flight = list(waiting.values())
-        started = in_flight[:workers]
+        tasks = [joblib.delayed(run_cell)(cell, out, threads) for cell in in_flight]
+        # One cell at a time to each worker: cells take minutes, batching them would leave workers idle.
+        run = joblib.Parallel(
+            workers, backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
+        )
         try:
-            with _engine(backend, workers, gpus):
-                tasks = (joblib.delayed(run_cell)(cell, out, threads) for cell in in_flight)
-                # One cell at a time to each worker: cells take minutes, batching them would leave workers idle.
-                for outcome in joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")(
-                    tasks
-                ):
-                    del waiting[outcome.cell.name]
-                    yield outcome
+            for outcome in run(tasks):
+                del waiting[outcome.cell.name]
+                yield outcome
         except TerminatedWorkerError:
-            # Which cell's worker died is not said. Those that could have been in flight come first and may not again.
-            for cell in [cell for cell in in_flight if cell.name in waiting][: max(workers, len(started))]:
+            # Which cell's process died is not said, but cells start in order: it is among the first still waiting.
+            for cell in list(waiting.values())[:workers]:
                 attempts[cell.name] += 1
                 if attempts[cell.name] >= _ATTEMPTS:
                     del waiting[cell.name]
                     yield Outcome(cell, "its process was killed twice (out of memory?)")
 
 
-def _engine(backend: Backend, workers: int, gpus: float) -> AbstractContextManager[Any]:
-    if backend == "loky":
-        local_engine: AbstractContextManager[Any] = joblib.parallel_config(backend="loky", n_jobs=workers)
-        return local_engine
+def _run_on_ray(cells: Sequence[Cell], out: Path, workers: int, threads: int, gpus: float) -> Iterator[Outcome]:
+    """The same on Ray, whose joblib backend hands out results only when all are there.
+
+    So the outcome of a cell is seen from its run directory, which lies on a file system that all machines share.
+    """
+    _connect_to_ray(workers)
+    results: list[list[Outcome] | BaseException] = []
+
+    def run() -> None:
+        arguments = {"num_gpus": gpus} if gpus else None
+        try:
+            with joblib.parallel_config("ray", n_jobs=workers, ray_remote_args=arguments):
+                tasks = [joblib.delayed(run_cell)(cell, out, threads) for cell in cells]
+                results.append(joblib.Parallel(batch_size=1, pre_dispatch="all")(tasks))
+        except BaseException as error:  # to be raised in the thread that waits
+            results.append(error)
+
+    # A daemon, so that Ctrl-C ends the program although cells are in flight.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    waiting = {cell.name: cell for cell in cells}
+    while thread.is_alive():
+        thread.join(_POLL_SECONDS)
+        for cell in [cell for cell in waiting.values() if finished_run(out, cell)]:
+            yield Outcome(waiting.pop(cell.name))
+    (result,) = results
+    if isinstance(result, BaseException):
+        raise result
+    yield from (outcome for outcome in result if outcome.cell.name in waiting)
+
+
+def _connect_to_ray(workers: int) -> None:
     try:
         import ray
         from ray.util.joblib import register_ray
@@ -73,9 +104,6 @@ def _engine(backend: Backend, workers: int, gpus: float) -> AbstractContextManag
         raise UserError("--backend ray needs Ray: pip install 'aeanomaly[ray]'") from None
     if not ray.is_initialized():
         # RAY_ADDRESS, which `ray.init` reads itself, points to a cluster; without it one is started on this machine.
-        local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": max(workers, os.cpu_count() or 1)}
-        ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False, **local)
+        cores = None if os.environ.get("RAY_ADDRESS") else max(workers, os.cpu_count() or 1)
+        ray.init(num_cpus=cores, log_to_driver=False, include_dashboard=False)
     register_ray()
-    arguments = {"num_gpus": gpus} if gpus else None
-    engine: AbstractContextManager[Any] = joblib.parallel_config("ray", n_jobs=workers, ray_remote_args=arguments)
-    return engine
