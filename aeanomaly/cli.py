@@ -20,10 +20,11 @@ COMMANDS = {
     "test": "evaluate a checkpoint on the test images and print the table",
     "predict": "write the scores and decisions of a checkpoint to predictions.csv",
     "compare": "show runs side by side: their metrics, and the hyperparameters that differ",
+    "sweep": "search for the settings with the lowest loss on normal images",
 }
 
 # Commands that are not a Trainer verb: the module whose `main(options)` runs it, imported only then.
-_MODULES = {"compare": "aeanomaly.commands.compare"}
+_MODULES = {"compare": "aeanomaly.commands.compare", "sweep": "aeanomaly.commands.sweep"}
 
 HELP = """\
 usage: python -m aeanomaly <command> [options]

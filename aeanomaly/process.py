@@ -20,6 +20,13 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
     print(f"{kind}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
+class _CurrentOutput(logging.Handler):
+    """Prints to what standard output is now: a caller may have sent an earlier run's to a file that is closed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), flush=True)
+
+
 def prepare_output() -> None:
     """Say what matters to the user and leave out what does not."""
     # Lightning's notices (available accelerators, tips) are for its developers; its warnings stay.
@@ -27,7 +34,7 @@ def prepare_output() -> None:
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     package = logging.getLogger("aeanomaly")
     if not package.handlers:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = _CurrentOutput()
         handler.setFormatter(logging.Formatter("%(message)s"))
         handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0 or record.levelno > logging.WARNING)
         package.addHandler(handler)
@@ -49,3 +56,8 @@ def prepare_process() -> None:
     # What is alive now (modules, classes, configuration) stays alive: the garbage collector need not walk through it.
     gc.collect()
     gc.freeze()
+
+
+def release_process() -> None:
+    """Let the garbage collector have what `prepare_process` kept from it: another run may follow in this process."""
+    gc.unfreeze()

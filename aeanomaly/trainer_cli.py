@@ -26,7 +26,7 @@ from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.errors import UserError
 from aeanomaly.files import write_whole
 from aeanomaly.module import LitAutoencoder
-from aeanomaly.process import prepare_output, prepare_process
+from aeanomaly.process import prepare_output, prepare_process, release_process
 from aeanomaly.report import print_report
 from aeanomaly.run_logger import RunLogger
 
@@ -86,8 +86,12 @@ class AnomalyCLI(LightningCLI):
                 warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         return super().instantiate_trainer(**kwargs)
 
+    def own_callbacks(self) -> list[Callback]:
+        """What every run has, whatever its config says."""
+        return [RunRecord(), Interrupt()]
+
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        callbacks = [*callbacks, RunRecord(), Interrupt()]
+        callbacks = [*callbacks, *self.own_callbacks()]
         if self.subcommand != "fit":  # nothing is trained, so there is nothing to keep, nor to be warned about
             warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
             config["enable_checkpointing"] = False
@@ -138,17 +142,17 @@ def _users_mistake(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def run_trainer_command(command: str, options: Sequence[str]) -> int:
-    """Run one Trainer verb.
+def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
+    """Run one Trainer verb with a given kind of command line.
 
     Args:
+        cli: made by ``__new__`` only; it is initialised, which is how LightningCLI runs, and holds the result afterwards.
         command: ``fit``, ``validate``, ``test`` or ``predict``.
         options: the words after it.
 
-    Returns:
-        The exit status: 0, or 2 after a user's mistake.
+    Raises:
+        UserError: after a user's mistake; the directory of a run without any result is removed.
     """
-    cli = AnomalyCLI.__new__(AnomalyCLI)  # kept, so that a run that fails early can be cleaned up after
     argv = sys.argv
     try:
         # Through sys.argv, because the processes of further devices are started with a copy of it.
@@ -163,14 +167,31 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
                 save_config_callback=RunConfig,
             )
     except ArgumentError as error:
-        return fail(one_line(str(error)))
+        raise UserError(one_line(str(error))) from error
     except Exception as error:
         mistake = _users_mistake(error)
         if mistake is None:
             raise
         if cli.logger is not None:
             cli.logger.discard()
-        return fail(str(mistake))
+        raise UserError(str(mistake)) from error
     finally:
         sys.argv = argv
+        release_process()
+
+
+def run_trainer_command(command: str, options: Sequence[str]) -> int:
+    """Run one Trainer verb.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        options: the words after it.
+
+    Returns:
+        The exit status: 0, or 2 after a user's mistake.
+    """
+    try:
+        run_cli(AnomalyCLI.__new__(AnomalyCLI), command, options)
+    except UserError as error:
+        return fail(str(error))
     return 0
