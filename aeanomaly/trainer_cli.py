@@ -146,7 +146,7 @@ def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
     """Run one Trainer verb with a given kind of command line.
 
     Args:
-        cli: made by ``__new__`` only; it is initialised, which is how LightningCLI runs, and holds the result afterwards.
+        cli: made by ``__new__`` only; LightningCLI runs while it is initialised. Afterwards it holds the result.
         command: ``fit``, ``validate``, ``test`` or ``predict``.
         options: the words after it.
 

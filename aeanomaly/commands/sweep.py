@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
+from rich.measure import Measurement
 
 from aeanomaly.errors import UserError
 from aeanomaly.sweeping.plan import Plan, read_plan
@@ -174,9 +175,12 @@ def _report(study: optuna.Study, plan: Plan, root: str | None, console: Console,
         if interrupted:
             return
         raise UserError(f"no trial could be completed; the logs are {plan.out}/trial_*/log.txt")
-    console.print(table_of_best(trials))
+    table = table_of_best(trials)
+    # Figures that are cut off would be of no use, whatever the width.
+    console.width = max(console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum)
+    console.print(table)
     path = write_best(plan, best[0], root)
     console.print("Run the best settings, and test them:")
     console.print(f"  python -m aeanomaly fit --config {shlex.quote(str(path))}")
     console.print("See every trial:")
-    console.print(f"  python -m aeanomaly compare {shlex.quote(str(plan.out))} --metrics val/loss --sort val/loss")
+    console.print(f"  python -m aeanomaly compare {shlex.quote(str(plan.out))} --sort val/loss")

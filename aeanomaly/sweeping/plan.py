@@ -15,7 +15,7 @@ from aeanomaly.runs import LOGS
 
 PRUNERS = ("median", "hyperband", "none")
 
-_KEYS = ("base", "overrides", "space", "trials", "startup_trials", "pruner", "seed", "study", "storage")
+_KEYS = ("base", "overrides", "space", "trials", "startup_trials", "min_epochs", "pruner", "seed", "study", "storage")
 # The sweep decides where a trial writes, and every trial is trained from its start.
 _OURS = ("config", "ckpt_path", "print_config", "trainer.default_root_dir", "trainer.logger", "trainer.fast_dev_run")
 # Among runs that are judged on other images, or whose training set is spoilt on purpose, the lowest loss means nothing.
@@ -43,6 +43,7 @@ class Plan:
         space: by dotted key, what the YAML says about its values; see `read_space`.
         trials: how many trials shall have finished in the end, pruned ones included.
         startup_trials: how many are drawn at random, and not pruned, before there is something to go by.
+        min_epochs: epochs before which no trial is pruned.
         pruner: one of `PRUNERS`.
         seed: of the sampler.
         study: name of the study.
@@ -55,6 +56,7 @@ class Plan:
     space: dict[str, Any]
     trials: int
     startup_trials: int
+    min_epochs: int
     pruner: str
     seed: int
     study: str
@@ -128,6 +130,7 @@ def read_plan(file: Path, out: Path | None = None, trials: int | None = None, ex
         space=space,
         trials=trials if trials is not None else _count(file, content, "trials", None, 1),
         startup_trials=_count(file, content, "startup_trials", 5, 1),
+        min_epochs=_count(file, content, "min_epochs", 3, 1),
         pruner=pruner,
         seed=_count(file, content, "seed", 0, 0),
         study=study,

@@ -24,7 +24,8 @@ def ranked(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 def parameters(params: dict[str, Any]) -> str:
     """Settings in one line, by their short names."""
-    return ", ".join(f"{name} {value}" for name, value in zip(_short(list(params)), map(_text, params.values())))
+    names = _short(list(params))
+    return ", ".join(f"{name} {_text(value)}" for name, value in zip(names, params.values(), strict=True))
 
 
 def table_of_best(trials: Sequence[FrozenTrial], count: int = 5) -> Table:
@@ -60,7 +61,7 @@ def write_best(plan: Plan, best: FrozenTrial, root: str | None) -> Path:
     config = run_of_trial(plan, best.number) / "config.yaml"
     _, text = resolve(["--config", str(config), option("trainer.default_root_dir", root)])
     comment = [
-        f"# Trial {best.number} of the study {plan.study}, the one with the lowest val/loss of normal images, {best.value:.6g}.",
+        f"# Trial {best.number} of the study {plan.study}: the lowest val/loss of normal images, {best.value:.6g}.",
         *(f"# {plain_key(key)}: {value}" for key, value in best.params.items()),
     ]
     path = plan.out / "best.yaml"

@@ -74,8 +74,8 @@ def open_study(plan: Plan, space: Space) -> optuna.Study:
     elif known != settings:
         other = " and ".join(key for key in settings if settings[key] != known.get(key))
         raise UserError(
-            f"the study {plan.study!r} was begun with another {other}, and its trials cannot be compared with new ones: "
-            "give this sweep another study name"
+            f"the study {plan.study!r} was begun with another {other}, so that its trials cannot be compared with new "
+            "ones: give this sweep another study name"
         )
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         give_back(study, trial)
@@ -84,8 +84,8 @@ def open_study(plan: Plan, space: Space) -> optuna.Study:
 
 def _pruner(plan: Plan) -> BasePruner:
     if plan.pruner == "median":
-        return MedianPruner(n_startup_trials=plan.startup_trials)
-    return HyperbandPruner() if plan.pruner == "hyperband" else NopPruner()
+        return MedianPruner(n_startup_trials=plan.startup_trials, n_warmup_steps=plan.min_epochs)
+    return HyperbandPruner(min_resource=plan.min_epochs) if plan.pruner == "hyperband" else NopPruner()
 
 
 def _settings(plan: Plan, space: Space) -> dict[str, Any]:

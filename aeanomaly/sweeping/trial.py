@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shlex
 import signal
 import threading
 import traceback
@@ -121,7 +122,7 @@ def run_trial(plan: Plan, trial: Trial, watch: Callable[[int, float], None]) -> 
     cli = TrialCLI.__new__(TrialCLI)
     cli.reporting = ReportLoss(trial, watch)
     with (folder / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-        print("python -m aeanomaly fit", *words, flush=True)
+        print(shlex.join(["python", "-m", "aeanomaly", "fit", *words]), flush=True)
         try:
             with _environment_restored():
                 run_cli(cli, "fit", words)
