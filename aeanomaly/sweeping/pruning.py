@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import lightning as L
+from optuna import TrialPruned
 from optuna.trial import Trial
 
 from aeanomaly.callbacks.run_record import RunRecord
@@ -40,6 +41,11 @@ class ReportLoss(L.Callback):
                 f"a trial runs on one device, here are {trainer.world_size}: set trainer.devices to 1 in overrides"
             )
 
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Give up a net whose weights are no numbers, before scores are fitted on what it puts out."""
+        if not all(parameter.isfinite().all() for parameter in pl_module.parameters()):
+            raise TrialPruned(f"its weights are no longer finite in epoch {trainer.current_epoch + 1}")
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Report, and stop if the study says so."""
         if trainer.sanity_checking or self.pruned:
@@ -48,7 +54,7 @@ class ReportLoss(L.Callback):
         self.best = min(self.best, loss) if math.isfinite(loss) else self.best
         self._watch(epoch, loss)
         self.trial.report(loss, epoch)
-        if not math.isfinite(loss):  # whatever the pruner: the weights are spoilt
+        if not math.isfinite(loss):  # whatever the pruner
             self.pruned = f"its loss is {loss} in epoch {epoch}"
         elif self.trial.should_prune():
             self.pruned = f"hopeless after epoch {epoch}"

@@ -39,10 +39,14 @@ class TrialCLI(AnomalyCLI):
 
 
 class ParsingCLI(AnomalyCLI):
-    """``fit`` that stops when its options are parsed."""
+    """``fit`` that stops when its options are parsed, and keeps them as keys and values and as YAML."""
+
+    text: str
 
     def instantiate_classes(self) -> None:
-        """Nothing."""
+        """Nothing is built."""
+        self._dump_config()
+        self.text = self._parser("fit").dump(self.config["fit"], skip_none=False)
 
     def after_instantiate_classes(self) -> None:
         """Nothing."""
@@ -60,9 +64,7 @@ def resolve(words: Sequence[str]) -> tuple[dict[str, Any], str]:
     cli = ParsingCLI.__new__(ParsingCLI)
     with _environment_restored():
         run_cli(cli, "fit", words)
-        cli._dump_config()
-    text: str = cli._parser("fit").dump(cli.config["fit"], skip_none=False)
-    return cli.config_dump, text
+    return cli.config_dump, cli.text
 
 
 def check(plan: Plan, settings: Sequence[Mapping[str, Any]]) -> str | None:
@@ -128,6 +130,9 @@ def run_trial(plan: Plan, trial: Trial, watch: Callable[[int, float], None]) -> 
                 run_cli(cli, "fit", words)
         except UserError as error:
             print(f"error: {error}")
+            raise
+        except TrialPruned as reason:
+            print(f"pruned: {reason}")
             raise
         except SystemExit:  # this is what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None

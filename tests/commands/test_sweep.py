@@ -108,7 +108,7 @@ def test_best_config_is_that_of_the_lowest_loss_and_repeats_it(
     assert main(["fit", "--config", str(done / "best.yaml")]) == 0
     record = json.loads((tmp_path / "lightning_logs" / "version_0" / "metrics.json").read_text())
     assert record["val/loss"] == best.value
-    assert "test/auroc/reconstruction" in record
+    assert "test_seconds" in record
     config = yaml.safe_load((done / "best.yaml").read_text())
     assert config["model"]["net"]["init_args"]["code_size"] == best.params["model.net.code_size"]
     assert str(done) not in yaml.dump(config)
@@ -118,8 +118,8 @@ def test_the_same_command_only_adds_what_is_missing(
     done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert sweep(tmp_path / "small.yaml", out, "--trials", "1") == 0
-    assert len(params_of(out)) == 1
+    assert sweep(tmp_path / "small.yaml", out, "--trials", "2") == 0
+    assert len(params_of(out)) == 2
     assert sweep(tmp_path / "small.yaml", out) == 0
     # a study in two parts is that in one
     assert params_of(out) == params_of(done)
@@ -206,36 +206,31 @@ def good_first_seed() -> int:
     raise AssertionError("there is one")
 
 
-def test_a_loss_that_is_no_number_ends_a_trial_without_any_pruner(tmp_path: Path) -> None:
+def test_a_net_that_diverges_is_pruned_without_any_pruner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
     changes = {"space": {"model.optimizer.lr": {"choices": [1e38]}}, "pruner": "none", "trials": 1}
-    net = {"model.net.activation": "torch.nn.ReLU", "model.optimizer": "torch.optim.SGD"}
-    status = sweep(tmp_path / "small.yaml", tmp_path / "out", **changes, overrides=SMALL["overrides"] | net)
-    (trial,) = study_of(tmp_path / "out").trials
-    assert trial.state.name in ("PRUNED", "COMPLETE")
-    assert status == (2 if trial.state.name == "PRUNED" else 0)
+    assert sweep(tmp_path / "small.yaml", out, **changes) == 2
+    assert [trial.state.name for trial in study_of(out).trials] == ["PRUNED"]
+    text, error = capsys.readouterr()
+    assert "pruned, its weights are no longer finite in epoch 1" in text
+    assert "no trial could be completed" in error
+    assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("pruner", ["hyperband", "none"])
-def test_other_pruners(pruner: str, tmp_path: Path) -> None:
-    assert sweep(tmp_path / "small.yaml", tmp_path / "out", pruner=pruner, trials=2, min_epochs=1) == 0
+def test_hyperband(tmp_path: Path) -> None:
+    assert sweep(tmp_path / "small.yaml", tmp_path / "out", pruner="hyperband", trials=2) == 0
 
 
 def test_anomalies_have_no_part_in_the_choice(done: Path, tmp_path: Path) -> None:
-    scrambled = ["--data", "tests.test_honesty.ScrambledAnomalies", "--data.anomaly_classes", "[0]"]
     out = tmp_path / "out"
-    assert sweep(tmp_path / "small.yaml", out, *scrambled, "--data.batch_size=32", **_without_batch_size()) == 0
-    true = tmp_path / "true"
-    assert sweep(tmp_path / "small.yaml", true, "--data.batch_size=32", **_without_batch_size()) == 0
-    scrambled_trials, true_trials = study_of(out).trials, study_of(true).trials
-    assert [trial.params for trial in scrambled_trials] == [trial.params for trial in true_trials]
-    for one, other in zip(scrambled_trials, true_trials, strict=True):
+    scrambled = ["--data", "tests.test_honesty.ScrambledAnomalies", "--data.anomaly_classes", "[0]"]
+    assert sweep(tmp_path / "small.yaml", out, *scrambled) == 0
+    assert "ScrambledAnomalies" in (out / "best.yaml").read_text()
+    for one, other in zip(study_of(out).trials, study_of(done).trials, strict=True):
+        assert one.params == other.params
         assert one.value == other.value
         assert one.intermediate_values == other.intermediate_values
-    assert study_of(out).best_trial.number == study_of(true).best_trial.number
-
-
-def _without_batch_size() -> dict[str, Any]:
-    return {"space": {key: value for key, value in SMALL["space"].items() if key != "data.batch_size"}}
+    assert study_of(out).best_trial.number == study_of(done).best_trial.number
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
@@ -255,8 +250,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"overrides": {"model.net.code_size": 3}}, "model.net.code_size is both fixed and in space"),
     ({"overrides": {"trainer.max_epoch": 3}}, "trainer.max_epoch"),
     ({"overrides": {"trainer.logger": False}}, "trainer.logger is set by the sweep itself"),
-    ({"space": {"model.net.code_sice": {"low": 2, "high": 4}}}, "model.net.code_sice"),
-    ({"space": {"model.net.code_size": {"low": 0.5, "high": 4}}}, "model.net.code_size: expected int, got 0.5"),
+    ({"space": {"model.net.code_sice": {"low": 2, "high": 4}}}, "Option 'code_sice' is not accepted"),
+    ({"space": {"model.net.code_size": {"low": 0.5, "high": 4}}}, "model.net.code_size: expected int, got '0.5'"),
     ({"space": {"model.net.code_size": {"choices": [2, "many"]}}}, "model.net.code_size: expected int, got 'many'"),
     ({"space": {"model.net.code_size": {"low": 2}}}, "space.model.net.code_size: high is missing"),
     ({"space": {"model.net.code_size": {"low": 8, "high": 4}}}, "space.model.net.code_size: "),
