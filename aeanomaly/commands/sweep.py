@@ -60,7 +60,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="the sweep; see configs/sweep/")
+    parser.add_argument(
+        "--config", required=True, action="append", metavar="FILE", help="the sweep; see configs/sweep/"
+    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: lightning_logs/sweep_<name of the study>")
     parser.add_argument("--trials", type=int, metavar="N", help="instead of the number in FILE")
     return parser
@@ -78,7 +80,9 @@ def main(options: Sequence[str]) -> int:
     args, extra = build_parser().parse_known_args(list(options))
     if args.trials is not None and args.trials < 1:
         raise UserError(f"sweep: --trials must be at least 1, got {args.trials}")
-    plan = read_plan(args.config, args.out, args.trials, extra)
+    if len(args.config) > 1:
+        raise UserError("sweep takes one --config; the config files of its trials are listed in it, under base")
+    plan = read_plan(Path(args.config[0]), args.out, args.trials, extra)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("sweep needs Optuna: pip install 'aeanomaly[sweep]'")
     import optuna
@@ -164,7 +168,7 @@ def _report(study: optuna.Study, plan: Plan, root: str | None, console: Console,
     pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
     failed = real_failures(study)
     console.print(
-        f"Study {plan.study}: {len(best)} trials complete, {pruned} pruned, {failed} failed."
+        f"Study {plan.study}: complete {len(best)}, pruned {pruned}, failed {failed}."
         + (
             " The same command tries others in place of the failed ones."
             if len(trials) < plan.trials and failed

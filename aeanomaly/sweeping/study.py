@@ -33,16 +33,18 @@ def only_sweep(out: Path) -> Iterator[None]:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with (out / ".lock").open("w") as lock:
-            if sys.platform != "win32":  # which has no such lock; two sweeps in one folder are then the user's care
-                import fcntl
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to the folder {out}: {error.strerror}") from None
+    with lock:
+        if sys.platform != "win32":  # which has no such lock; two sweeps in one folder are then the user's care
+            import fcntl
 
+            try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError:
-        raise UserError(f"another sweep is at work in {out}") from None
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise UserError(f"cannot make the folder {out}: {error.strerror}") from None
+            except BlockingIOError:
+                raise UserError(f"another sweep is at work in {out}") from None
+        yield
 
 
 def open_study(plan: Plan, space: Space) -> optuna.Study:

@@ -188,7 +188,7 @@ def test_a_hopeless_trial_is_pruned_and_a_failed_one_does_not_stop_the_rest(
     assert [trial.state.name for trial in (complete, failed, pruned)] == ["COMPLETE", "FAIL", "PRUNED"]
     assert re.search(r"trial 1 .*failed, .*Invalid learning rate: -1.*trial_001/log.txt", text)
     assert "trial 2 (lr 1e-09): pruned, hopeless after epoch 2" in text
-    assert "1 trials complete, 1 pruned, 1 failed" in text
+    assert "complete 1, pruned 1, failed 1" in text
     run = read_run(out / "trial_002" / "lightning_logs" / "version_0")
     assert (run.status, run.reason) == ("unfinished", "pruned by its sweep")
     assert run.figures["epochs"] == 2
@@ -287,7 +287,8 @@ def test_mistakes_are_one_line_before_the_first_trial(
         (["--config", "nowhere.yaml"], "there is no file 'nowhere.yaml'"),
         (["--config", "{}", "--trials", "0"], "--trials must be at least 1, got 0"),
         (["--config", "{}", "--monitor", "val/auroc/kmeans"], "--monitor"),
-        (["--config", "{}", "--out", "{}"], "cannot make the folder"),
+        (["--config", "{}", "--out", "{}"], "cannot write to the folder"),
+        (["--config", "{}", "--config", "{}"], "sweep takes one --config"),
     ],
 )
 def test_mistakes_on_the_command_line(
@@ -305,6 +306,14 @@ def test_a_study_takes_no_trials_that_cannot_be_compared(done: Path, capsys: pyt
     assert sweep(done.parent / "other.yaml", done, "--trials", "4", overrides=longer) == 2
     assert "was begun with another overrides" in capsys.readouterr().err
     assert len(params_of(done)) == 3
+
+
+def test_two_sweeps_do_not_share_a_folder(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from aeanomaly.sweeping.study import only_sweep
+
+    with only_sweep(done):
+        assert sweep(done.parent / "again.yaml", done) == 2
+    assert "another sweep is at work in" in capsys.readouterr().err
 
 
 def test_without_optuna_the_extra_is_named(
