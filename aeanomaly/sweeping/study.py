@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from aeanomaly.config_files import read_config
@@ -65,10 +66,11 @@ def open_study(plan: Plan, space: Space) -> optuna.Study:
             pruner=_pruner(plan),
         )
     except Exception as error:  # sqlalchemy's, the database driver's, or its absence
-        raise UserError(f"cannot use the storage of study {plan.study!r}: {str(error).splitlines()[0]}") from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"cannot use the storage of study {plan.study!r}: {reason}") from None
     settings, known = _settings(plan, space), study.user_attrs.get("settings")
     if known is None:
-        if study.get_trials(deepcopy=False):
+        if study.get_trials(deepcopy=False) or study.direction != StudyDirection.MINIMIZE:
             raise UserError(f"the study {plan.study!r} was not made by `sweep`: choose another name for yours")
         if any(plan.out.glob("trial_*")):
             raise UserError(f"{plan.out} holds trials of another study: choose another --out")
@@ -93,11 +95,14 @@ def _pruner(plan: Plan) -> BasePruner:
 def _settings(plan: Plan, space: Space) -> dict[str, Any]:
     """What must be the same for all trials of a study."""
     contents = [read_config(Path(name)) for name in plan.base]
-    return {
+    settings: dict[str, Any] = {
         "base": hashlib.sha256(json.dumps(contents, default=str).encode()).hexdigest(),
         "overrides": list(plan.fixed),
         "space": {key: repr(distribution) for key, distribution in space.items()},
     }
+    if plan.storage is not None:  # a study in two folders would have two processes, each holding the other's for dead
+        settings["folder"] = str(plan.out.resolve())
+    return settings
 
 
 def give_back(study: optuna.Study, trial: FrozenTrial | Trial) -> None:
