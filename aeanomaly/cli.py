@@ -21,10 +21,11 @@ COMMANDS = {
     "predict": "write the scores and decisions of a checkpoint to predictions.csv",
     "compare": "show runs side by side: their metrics, and the hyperparameters that differ",
     "benchmark": "run a grid of fits over classes, methods and seeds, and make its tables and figures",
+    "sweep": "search for the settings with the lowest loss on normal images",
 }
 
 # Commands that are not a Trainer verb: the module whose `main(options)` runs it, imported only then.
-_MODULES = {"compare": "aeanomaly.commands.compare", "benchmark": "aeanomaly.commands.benchmark"}
+_MODULES = {name: f"aeanomaly.commands.{name}" for name in ("compare", "benchmark", "sweep")}
 
 HELP = """\
 usage: python -m aeanomaly <command> [options]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from aeanomaly.checkpoints import run_of_checkpoint
+from aeanomaly.config_files import read_config
 from aeanomaly.errors import UserError
 
 _CONFIG = ("-c", "--config")
@@ -37,7 +36,7 @@ def complete_options(command: str, options: list[str]) -> list[str]:
     """
     configs, checkpoints = option_values(options, _CONFIG), option_values(options, ("--ckpt_path",))
     for config in configs:
-        _check_config(Path(config))
+        read_config(Path(config))
     for checkpoint in checkpoints:
         if not Path(checkpoint).is_file():
             raise UserError(f"--ckpt_path: there is no file {checkpoint!r}")
@@ -52,16 +51,3 @@ def complete_options(command: str, options: list[str]) -> list[str]:
     if command != "fit":
         raise UserError(f"{command} needs --ckpt_path PATH, the checkpoint of a trained run")
     return options
-
-
-def _check_config(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(f"--config: there is no file {str(path)!r}")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where} is not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    if content is not None and not isinstance(content, dict):
-        raise UserError(f"{path} must hold keys and values, not {type(content).__name__}")

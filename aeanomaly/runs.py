@@ -142,7 +142,9 @@ def read_run(path: Path) -> Run:
         record = {}
         broken.append(_reason(_METRICS, error))
     else:
-        if not any(name.startswith("test/") for name in record):
+        if record.get("trial") == "pruned":
+            unfinished.append("pruned by its sweep")
+        elif record.get("trial") != "complete" and not any(name.startswith("test/") for name in record):
             unfinished.append("no test figures: only validated, or stopped before its test")
     try:
         hyperparameters = _read_hyperparameters(path / _CONFIG, record)

@@ -85,8 +85,12 @@ class AnomalyCLI(LightningCLI):
                 warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         return super().instantiate_trainer(**kwargs)
 
+    def own_callbacks(self) -> list[Callback]:
+        """What every run has, whatever its config says."""
+        return [RunRecord(), Interrupt()]
+
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        callbacks = [*callbacks, RunRecord(), Interrupt()]
+        callbacks = [*callbacks, *self.own_callbacks()]
         if self.subcommand != "fit":  # nothing is trained, so there is nothing to keep, nor to be warned about
             warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
             config["enable_checkpointing"] = False
@@ -137,17 +141,17 @@ def _users_mistake(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def run_trainer_command(command: str, options: Sequence[str]) -> int:
-    """Run one Trainer verb.
+def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
+    """Run one Trainer verb with a given kind of command line.
 
     Args:
+        cli: made by ``__new__`` only; LightningCLI runs while it is initialised. Afterwards it holds the result.
         command: ``fit``, ``validate``, ``test`` or ``predict``.
         options: the words after it.
 
-    Returns:
-        The exit status: 0, or 2 after a user's mistake.
+    Raises:
+        UserError: after a user's mistake; the directory of a run without any result is removed.
     """
-    cli = AnomalyCLI.__new__(AnomalyCLI)  # kept, so that a run that fails early can be cleaned up after
     try:
         with command_process([command, *complete_options(command, list(options))]):
             cli.__init__(  # type: ignore[misc]
@@ -158,12 +162,28 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
                 save_config_callback=RunConfig,
             )
     except ArgumentError as error:
-        return fail(one_line(str(error)))
+        raise UserError(one_line(str(error))) from error
     except Exception as error:
         mistake = _users_mistake(error)
         if mistake is None:
             raise
         if cli.logger is not None:
             cli.logger.discard()
-        return fail(str(mistake))
+        raise UserError(str(mistake)) from error
+
+
+def run_trainer_command(command: str, options: Sequence[str]) -> int:
+    """Run one Trainer verb.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        options: the words after it.
+
+    Returns:
+        The exit status: 0, or 2 after a user's mistake.
+    """
+    try:
+        run_cli(AnomalyCLI.__new__(AnomalyCLI), command, options)
+    except UserError as error:
+        return fail(str(error))
     return 0

@@ -33,6 +33,8 @@ ALLOWED = {
     "runs": {"errors", "hparams"},
     "checkpoints": {"errors", "runs"},
     "comparison": {"errors", "hparams", "runs"},
+    "config_files": {"errors"},
+    "sweeping": {"callbacks", "comparison", "config_files", "errors", "files", "runs", "trainer_cli"},
 }
 
 

@@ -1,4 +1,4 @@
-"""Every file in configs/ parses and instantiates; base.yaml explains every key."""
+"""Every config of `fit` in configs/ parses and instantiates; base.yaml explains every key."""
 
 from __future__ import annotations
 

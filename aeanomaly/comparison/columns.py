@@ -18,8 +18,8 @@ def choose_metrics(runs: Iterable[Run], wanted: Sequence[str] | None = None) -> 
         runs: whose figures there are to choose from.
         wanted: names or patterns, which mean figures of the test if it has such: ``auroc/kmeans``, ``auroc`` (of every
             score), ``*accuracy*@35``; then any others: ``val/loss`` or just ``loss``, ``val/*@35``, ``fit_seconds``.
-            By default the AUROC of every score on the test images (any test figures if no run has that), and
-            ``fit_seconds``.
+            By default the AUROC of every score on the test images (any test figures if no run has that, ``val/loss`` if
+            none was tested), and ``fit_seconds``.
 
     Raises:
         UserError: if no run has such a figure, though they have others.
@@ -28,6 +28,7 @@ def choose_metrics(runs: Iterable[Run], wanted: Sequence[str] | None = None) -> 
     if wanted is None:
         # without any anomaly among the test images there is no AUROC
         quality = [n for n in known if n.startswith("test/auroc/")] or [n for n in known if n.startswith("test/")]
+        quality = quality or [n for n in known if n == "val/loss"]  # all that the trials of a sweep have to go by
         return quality + [name for name in known if name == "fit_seconds"]
     chosen: dict[str, None] = {}
     for name in wanted if known else ():

@@ -1,0 +1,33 @@
+"""Reading the YAML files that users write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aeanomaly.errors import UserError
+
+
+def read_config(path: Path, where: str = "--config") -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Args:
+        path: the file.
+        where: what named it, for the message.
+
+    Raises:
+        UserError: if it is missing, no YAML, or holds something else.
+    """
+    if not path.is_file():
+        raise UserError(f"{where}: there is no file {str(path)!r}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    if content is not None and not isinstance(content, dict):
+        raise UserError(f"{path} must hold keys and values, not {type(content).__name__}")
+    return content or {}
