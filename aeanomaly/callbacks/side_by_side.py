@@ -30,10 +30,10 @@ QUANTILES = {"median": 0.5, "q05": 0.05, "q95": 0.95}
 class SideBySide(L.Callback):
     """Lays out Custom Scalars so that what belongs together shares a chart, epoch by epoch.
 
-    Under *Normal against anomalous*: for each score, how the middle 90 % of normal and of anomalous validation scores
-    lie, as two bands around their medians (scalars ``val_spread/<score>/<kind>_median``, ``_q05`` and ``_q95``, which
-    this callback writes); for each score and threshold, both accuracies. Under *Detection*: AUROC, AUPR and FPR at 95 %
-    TPR of all scores, and both losses. Single charts for each remain where they were.
+    For each score, how the middle 90 % of normal and of anomalous validation scores lie, as two bands around their
+    medians (scalars ``val_spread/<score>/<kind>_median``, ``_q05`` and ``_q95``, which this callback writes); for each
+    score and threshold, both accuracies; AUROC, AUPR and FPR at 95 % TPR of all scores; both losses. The single charts
+    of each remain where they were.
     """
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -81,8 +81,8 @@ def layout(thresholds: Mapping[str, Sequence[str]]) -> Layout:
     TensorBoard merges the layouts of several runs chart by chart, so a chart must read the same in all runs that have
     it: one for all scores matches their tags by a pattern instead of naming those of this run.
     """
-    pairs = []
-    for score in thresholds:
+    bands, accuracies = [], []
+    for score, names in thresholds.items():
         series = [
             MarginChartContent.Series(
                 value=_spread_tag(score, kind, "median"),
@@ -91,21 +91,21 @@ def layout(thresholds: Mapping[str, Sequence[str]]) -> Layout:
             )
             for kind in KINDS
         ]
-        title = f"{score}: median score and middle 90 %"
-        pairs.append(Chart(title=title, margin=MarginChartContent(series=series)))
-    for score, names in thresholds.items():
+        bands.append(Chart(title=f"{score}: median and middle 90 %", margin=MarginChartContent(series=series)))
         for name in names:
             tags = [f"^val/{kind}_accuracy/{re.escape(f'{score}@{name}')}$" for kind in KINDS]
-            pairs.append(_lines(f"{score}: accuracies at threshold {name}", tags))
+            accuracies.append(_lines(f"{score}: accuracies at threshold {name}", tags))
     detection = [
         _lines("AUROC", ["^val/auroc/"]),
         _lines("AUPR", ["^val/aupr/"]),
         _lines("FPR at 95 % TPR", ["^val/fpr95/"]),
         _lines("loss", ["^train/loss$", "^val/loss$"]),
     ]
+    # Bands apart from lines, because TensorBoard shuffles charts of different kinds.
     return Layout(
         category=[
-            Category(title="Normal against anomalous", chart=pairs),
+            Category(title="Scores, normal against anomalous", chart=bands),
+            Category(title="Accuracies, normal against anomalous", chart=accuracies),
             Category(title="Detection", chart=detection),
         ]
     )
