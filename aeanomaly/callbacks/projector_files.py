@@ -16,6 +16,7 @@ from google.protobuf import text_format
 from PIL import Image
 from tensorboard.plugins.projector.projector_config_pb2 import EmbeddingInfo, ProjectorConfig
 from torch import Tensor
+from torch.nn.functional import pad
 
 from aeanomaly.files import write_whole
 
@@ -40,13 +41,15 @@ def write_projection(
     Args:
         folder: of the run, where its event file lies.
         name: of the set; becomes the folder ``projector/<name>``.
-        code: (N, D) finite float32, N at least 1.
+        code: (N, D) finite float32, N at least 1. The Projector draws nothing below three dimensions, so a smaller
+            code gets zeros beside it.
         columns: N values each by name, to colour and label the points by; two columns or more.
         thumbnails: (N, C, h, w) uint8 with C being 1 or 3; None for dots.
 
     Raises:
         UserError: if the place cannot be written to.
     """
+    code = pad(code, (0, max(0, 3 - code.shape[1])))
     place = f"projector/{name}"
     entry = EmbeddingInfo(
         tensor_name=name,

@@ -132,6 +132,17 @@ def test_a_set_of_the_same_name_is_replaced_and_the_others_stay(tmp_path: Path) 
     assert second.sprite.image_path == "projector/val_epoch_5/sprite.png"
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_code_too_small_for_the_projector_gets_zeros(tmp_path: Path, size: int) -> None:
+    code, table, _ = points(9)
+    write_projection(tmp_path, "test", code[:, :size], table)
+    (entry,) = entries(tmp_path)
+    assert list(entry.tensor_shape) == [9, 3]
+    written = np.loadtxt(tmp_path / entry.tensor_path)
+    np.testing.assert_allclose(written[:, :size], code[:, :size], rtol=1e-5)
+    assert not written[:, size:].any()
+
+
 def test_thumbnails_are_shrunk_to_the_longest_side() -> None:
     images = torch.full((2, 3, 90, 60), 0.5)
     assert thumbnails(images, 30).shape == (2, 3, 30, 20)
