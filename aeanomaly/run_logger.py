@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -45,16 +45,19 @@ class RunLogger(TensorBoardLogger):
         """Tell a device other than the first which directory the run has."""
         self._version = version
 
-    def log_hparams_row(self, parameters: Mapping[str, int | float | str], metrics: Sequence[str]) -> None:
+    def log_hparams_row(self, parameters: Mapping[str, int | float | str]) -> None:
         """Write the run's row of the HParams table; call it once, on the first device.
+
+        Its metrics are the scalars logged already. The usual list of columns is left out: TensorBoard would take that
+        of whichever run comes first for all runs, hiding what only others have. Without it, TensorBoard makes its own
+        from all runs, with the hyperparameters that differ in front.
 
         Args:
             parameters: flat and plain.
-            metrics: tags of scalars; their values are those logged already, so none is logged a second time.
         """
-        experiment, start, end = hparams(dict(parameters), dict.fromkeys(metrics, 0.0))
+        _columns, start, end = hparams(dict(parameters), {})
         writer = self.experiment._get_file_writer()
-        for summary in (experiment, start, end):
+        for summary in (start, end):
             writer.add_summary(summary)
 
     @override

@@ -48,6 +48,9 @@ def test_one_epoch_of_the_study_finds_the_zeros(data_dir: Path, tmp_path: Path) 
     words = ["fit", "--config", str(REPOSITORY / "configs" / "base.yaml"), "--data.data_dir", str(data_dir)]
     words += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "400", "--trainer.accelerator", "cpu"]
     assert main([*words, "--trainer.devices", "1", "--trainer.default_root_dir", str(tmp_path)]) == 0
-    metrics = json.loads((tmp_path / "lightning_logs" / "version_0" / "metrics.json").read_text())
+    run = tmp_path / "lightning_logs" / "version_0"
+    metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["test/auroc/reconstruction"] > 0.85
     assert metrics["data_source"] == "disk"
+    logged = [*run.glob("events.out.tfevents.*"), *(run / "projector").rglob("*.*")]
+    assert sum(path.stat().st_size for path in logged) < 2e6  # so that ten such epochs stay below 20 MB

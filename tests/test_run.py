@@ -88,17 +88,16 @@ def test_all_tags_are_logged(events: EventAccumulator) -> None:
     assert len(events.Scalars("val/loss")) == 2
 
 
-def test_hparams_row_is_flat_and_has_the_metrics(events: EventAccumulator) -> None:
+def test_hparams_row_is_flat_and_imposes_no_columns_on_other_runs(events: EventAccumulator) -> None:
     metadata = events.summary_metadata
     start = plugin_data_pb2.HParamsPluginData.FromString(
         metadata["_hparams_/session_start_info"].plugin_data.content
     ).session_start_info
     assert start.hparams["model.net.code_size"].number_value == 5
     assert start.hparams["data.anomaly_classes"].string_value == "0"
-    experiment = plugin_data_pb2.HParamsPluginData.FromString(
-        metadata["_hparams_/experiment"].plugin_data.content
-    ).experiment
-    assert "test/auroc/reconstruction" in {info.name.tag for info in experiment.metric_infos}
+    assert "_hparams_/session_end_info" in metadata
+    # TensorBoard would apply it to all runs: tests/test_browser.py sees that they have their columns without it.
+    assert "_hparams_/experiment" not in metadata
 
 
 def test_saved_config_repeats_the_run_bit_for_bit(run_dir: Path, tmp_path: Path) -> None:

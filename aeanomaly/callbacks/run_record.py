@@ -118,7 +118,7 @@ class RunRecord(L.Callback):
         if logger is not None and trainer.is_global_zero:
             config = Path(logger.log_dir, "config.yaml")
             flat = flatten_config(yaml.safe_load(config.read_text())) if config.is_file() else {}
-            logger.log_hparams_row(flat, [name for name in self.record if name.startswith(("test/", "val/"))])
+            logger.log_hparams_row(flat)
 
     def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write predictions.csv: scores, and for each threshold whether the image is flagged."""
