@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from aeanomaly.config_files import read_config
 from aeanomaly.errors import UserError
 
 PROTOCOLS = {"leave-one-out": "anomaly_classes", "one-class": "normal_classes"}
@@ -64,14 +63,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         UserError: if the file is missing or something in it is not understood.
     """
-    if not path.is_file():
-        raise UserError(f"--config: there is no file {str(path)!r}")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold keys and values")
+    content = read_config(path)
     unknown = sorted(set(content) - _KEYS)
     if unknown:
         raise UserError(f"{path}: unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")

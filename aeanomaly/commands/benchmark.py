@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from aeanomaly.benchmarking.cell import finished_run
 from aeanomaly.benchmarking.grid import Cell, Grid, read_grid
+from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.files import write_whole
 from aeanomaly.runs import LOGS
@@ -29,11 +29,6 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"benchmark: {message}; `python -m aeanomaly benchmark --help` lists the options")
-
-
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -42,13 +37,7 @@ def _positive(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m aeanomaly benchmark",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser("benchmark", _DESCRIPTION, _EXAMPLES)
     parser.add_argument(
         "--config", required=True, metavar="FILE", help="the grid; see configs/benchmark/loo_mnist.yaml"
     )

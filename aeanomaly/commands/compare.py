@@ -8,12 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from aeanomaly.commands.parser import CommandParser
 from aeanomaly.comparison.formats import remarks, to_csv, to_json, to_markdown, to_table
 from aeanomaly.comparison.sorting import sort_rows
 from aeanomaly.comparison.table import Comparison, compare_runs
@@ -46,11 +46,6 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"compare: {message}; `python -m aeanomaly compare --help` lists the options")
-
-
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -60,14 +55,7 @@ def _names(text: str) -> list[str]:
 
 def build_parser() -> argparse.ArgumentParser:
     """The options of ``compare``. Its errors are raised as `UserError`."""
-    parser = _Parser(
-        prog="python -m aeanomaly compare",
-        usage="%(prog)s [RUN or FOLDER ...] [options]",
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser("compare", _DESCRIPTION, _EXAMPLES, "[RUN or FOLDER ...] [options]")
     parser.add_argument("paths", nargs="*", metavar="RUN or FOLDER", help=f"what to compare (default: {LOGS})")
     parser.add_argument(
         "--metrics",

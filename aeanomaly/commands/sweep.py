@@ -9,11 +9,12 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.measure import Measurement
 
+from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.sweeping.plan import Plan, read_plan
 
@@ -45,21 +46,9 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"sweep: {message}; `python -m aeanomaly sweep --help` lists the options")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The options of ``sweep``. Its errors are raised as `UserError`."""
-    parser = _Parser(
-        prog="python -m aeanomaly sweep",
-        usage="%(prog)s --config FILE [options] [options of fit]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser("sweep", _DESCRIPTION, _EPILOG, "--config FILE [options] [options of fit]")
     parser.add_argument(
         "--config", required=True, action="append", metavar="FILE", help="the sweep; see configs/sweep/"
     )
