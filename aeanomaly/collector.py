@@ -58,7 +58,8 @@ class Collector:
         """Mean loss over the normal images of all devices."""
         pair = torch.tensor([[self._loss_sum, self._loss_count]], dtype=torch.float64)
         total, count = gather_rows(pair, strategy).sum(0).tolist()
-        return torch.tensor(total / count if count else float("nan"), dtype=torch.float32)
+        # On the device, because Lightning reduces what is logged there; NCCL knows no tensors on the CPU.
+        return torch.tensor(total / count if count else float("nan"), dtype=torch.float32, device=strategy.root_device)
 
     def normal_outputs(self, reads: Sequence[str], strategy: Strategy) -> Output:
         """The kept fields of the normal images of all devices, ordered by index."""

@@ -24,6 +24,7 @@ from aeanomaly.cli_options import complete_options
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.errors import UserError
 from aeanomaly.files import write_whole
+from aeanomaly.honesty import refuse_anomalous_monitors
 from aeanomaly.module import LitAutoencoder
 from aeanomaly.process import command_process, settle_memory
 from aeanomaly.report import print_report
@@ -110,7 +111,10 @@ class AnomalyCLI(LightningCLI):
         self.model.save_hyperparameters(described, logger=False)
 
     def before_fit(self) -> None:
-        """Leave nothing in the way of the training loop."""
+        """Refuse a choice by anomalies, and leave nothing in the way of the training loop."""
+        schedule = self.config_dump["model"].get("lr_scheduler") or {}
+        monitors = [getattr(callback, "monitor", None) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
+        refuse_anomalous_monitors([*monitors, (schedule.get("init_args") or {}).get("monitor")])
         settle_memory()
 
     def after_fit(self) -> None:

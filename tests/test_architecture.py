@@ -31,10 +31,14 @@ ALLOWED = {
     "callbacks": FLOOR | {"distributed", "hparams", "metrics", "module", "run_logger", "scores"},
     "run_logger": {"errors", "runs"},
     "runs": {"errors", "hparams"},
+    "restored": set(),
+    "honesty": {"errors"},
+    "config_files": {"errors"},
+    "benchmarking": {"config_files", "errors", "restored", "runs", "trainer_cli"},
     "checkpoints": {"errors", "runs"},
     "comparison": {"errors", "hparams", "runs"},
     "config_files": {"errors"},
-    "sweeping": {"callbacks", "comparison", "config_files", "errors", "files", "runs", "trainer_cli"},
+    "sweeping": {"restored", "callbacks", "comparison", "config_files", "errors", "files", "runs", "trainer_cli"},
 }
 
 

@@ -10,6 +10,10 @@ from aeanomaly.cli import main
 from tests.conftest import DEBUG
 
 FIT = ["fit", "--config", DEBUG]
+PLATEAU = "lightning.pytorch.cli.ReduceLROnPlateau"
+STOP_BY_AUROC = """
+{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/auroc/reconstruction, mode: max}}
+"""
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,8 @@ FIT = ["fit", "--config", DEBUG]
         ([*FIT, "--model.optimizer.lr", "-1"], "Invalid learning rate: -1"),
         ([*FIT, "--model.thresholds.scores", "[a]", "--model.thresholds+", "aeanomaly.thresholds.Fixed"], None),
         ([*FIT, "--model.scores+", "aeanomaly.scores.kmeans.KMeans"], "two entries named 'kmeans'"),
+        ([*FIT, "--trainer.callbacks+", STOP_BY_AUROC], "looks at anomalous images"),
+        ([*FIT, "--model.lr_scheduler", PLATEAU, "--model.lr_scheduler.monitor", "val/aupr/kmeans"], "looks at anomal"),
         ([*FIT, "--data.anomaly_classes", "[11]"], "names class 11, which is not in the data"),
         ([*FIT, "--data.anomaly_classes", "[1,1]"], "names a class twice"),
         ([*FIT, "--data.anomaly_classes", "[]"], "leaves no anomalous class"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def states(fit: Callable[..., Path]) -> list[tuple[str, dict[str, torch.Tensor]]
     for source in ("aeanomaly.data.digits.Digits", "tests.test_honesty.ScrambledAnomalies"):
         run = fit("--trainer.max_epochs", "4", "--data", source, "--data.anomaly_classes", "[0]")
         best = next((run / "checkpoints").glob("best-*.ckpt"))
-        found.append((best.name, torch.load(best, weights_only=True)["state_dict"]))
+        loss = json.loads((run / "metrics.json").read_text())["val/loss"]  # what chose the checkpoint
+        found.append((f"{best.name} {loss!r}", torch.load(best, weights_only=True)["state_dict"]))
     return found
 
 

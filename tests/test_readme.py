@@ -1,4 +1,4 @@
-"""Every command of the README and the docs is run, here or by .ci/run."""
+"""Every command of the README is run, here or by .ci/run."""
 
 from __future__ import annotations
 

@@ -67,6 +67,9 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes_exactly(
     assert main(resume) == 0
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
     assert same_weights(last, uninterrupted / "checkpoints" / "last.ckpt")
+    figures = [json.loads((run / "metrics.json").read_text()) for run in (last.parent.parent, uninterrupted)]
+    validated = [{name: value for name, value in kept.items() if name.startswith("val/")} for kept in figures]
+    assert validated[0] == validated[1] != {}
     scores = tmp_path / "lightning_logs" / "version_0" / "test_scores.csv"
     assert scores.read_text() == (uninterrupted / "test_scores.csv").read_text()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
 from aeanomaly.benchmarking.grid import Cell
+from aeanomaly.restored import process_restored
 from aeanomaly.runs import LOGS, read_run
 
 
@@ -27,18 +27,30 @@ def cell_folder(out: Path, cell: Cell) -> Path:
 
 
 def finished_run(out: Path, cell: Cell) -> Path | None:
-    """The cell's run directory if it is finished, else None."""
+    """The cell's run directory if it was tested to the end, else None."""
     runs = sorted((cell_folder(out, cell) / LOGS).glob("version_*"))
-    return next((path for path in runs if read_run(path).status == "ok"), None)
+    return next((path for path in runs if "test_seconds" in read_run(path).record), None)
 
 
-def run_cell(cell: Cell, out: Path, threads: int) -> Outcome:
+def complaint(run: Path, allow_subset: bool) -> str:
+    """Why the figures of a finished run must not enter a table; empty if they may."""
+    state = read_run(run)
+    if state.record.get("data_source") == "subset" and not allow_subset:
+        return "trained on a subset of the data; --allow-subset accepts that"
+    return state.reason
+
+
+def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) -> Outcome:
     """Fit and test the cell from its start, with what it prints in ``log.txt``.
 
     Args:
         cell: what to run.
         out: folder of the benchmark.
         threads: how many threads its computations may use, so that parallel cells do not crowd each other out.
+        allow_subset: whether a run on a part of its data set counts.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C.
     """
     # Imported here: the process that only hands out cells does without torch.
     import torch
@@ -53,19 +65,19 @@ def run_cell(cell: Cell, out: Path, threads: int) -> Outcome:
     log = folder / "log.txt"
     words = [*cell.options, f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false"]
     torch.set_num_threads(threads)
-    environment = dict(os.environ)
     with log.open("w") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         print("python -m aeanomaly fit", *words, flush=True)
         try:
-            with threadpool_limits(threads):
+            with process_restored(), threadpool_limits(threads):
                 status = run_trainer_command("fit", words)
-        except (Exception, SystemExit) as error:
+        except SystemExit:  # this is what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        except Exception as error:
             traceback.print_exc()
             return Outcome(cell, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}, see {log}")
-        finally:
-            os.environ.clear()  # seeds of one cell must not reach the next in the same process
-            os.environ.update(environment)
-    if status or finished_run(out, cell) is None:
+    run = finished_run(out, cell)
+    if status or run is None:
         lines = log.read_text().strip().splitlines()
         return Outcome(cell, f"{lines[-1].removeprefix('aeanomaly: error: ')}, see {log}")
-    return Outcome(cell)
+    reason = complaint(run, allow_subset)
+    return Outcome(cell, f"{reason}, see {log}" if reason else "")

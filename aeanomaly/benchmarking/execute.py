@@ -11,7 +11,7 @@ from typing import Literal
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from aeanomaly.benchmarking.cell import Outcome, finished_run, run_cell
+from aeanomaly.benchmarking.cell import Outcome, complaint, finished_run, run_cell
 from aeanomaly.benchmarking.grid import Cell
 from aeanomaly.errors import UserError
 
@@ -26,7 +26,13 @@ def default_threads(workers: int) -> int:
 
 
 def run_cells(
-    cells: Sequence[Cell], out: Path, workers: int, threads: int, backend: Backend = "loky", gpus: float = 0
+    cells: Sequence[Cell],
+    out: Path,
+    workers: int,
+    threads: int,
+    backend: Backend = "loky",
+    gpus: float = 0,
+    allow_subset: bool = False,
 ) -> Iterator[Outcome]:
     """Run cells in parallel and yield each outcome as soon as it is known.
 
@@ -40,14 +46,15 @@ def run_cells(
         threads: for each of them.
         backend: ``loky``, processes of this machine, or ``ray``, a cluster.
         gpus: share of a GPU that Ray reserves for each cell.
+        allow_subset: whether a run on a part of its data set counts.
     """
     if backend == "ray":
-        yield from _run_on_ray(cells, out, workers, threads, gpus)
+        yield from _run_on_ray(cells, out, workers, threads, gpus, allow_subset)
         return
     waiting, attempts = {cell.name: cell for cell in cells}, dict.fromkeys((cell.name for cell in cells), 0)
     while waiting:
         in_flight = list(waiting.values())
-        tasks = [joblib.delayed(run_cell)(cell, out, threads) for cell in in_flight]
+        tasks = [joblib.delayed(run_cell)(cell, out, threads, allow_subset) for cell in in_flight]
         # One cell at a time to each worker: cells take minutes, batching them would leave workers idle.
         run = joblib.Parallel(
             workers, backend="loky", return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
@@ -65,7 +72,9 @@ def run_cells(
                     yield Outcome(cell, "its process was killed twice (out of memory?)")
 
 
-def _run_on_ray(cells: Sequence[Cell], out: Path, workers: int, threads: int, gpus: float) -> Iterator[Outcome]:
+def _run_on_ray(
+    cells: Sequence[Cell], out: Path, workers: int, threads: int, gpus: float, allow_subset: bool
+) -> Iterator[Outcome]:
     """The same on Ray, whose joblib backend hands out results only when all are there.
 
     So the outcome of a cell is seen from its run directory, which lies on a file system that all machines share.
@@ -77,7 +86,7 @@ def _run_on_ray(cells: Sequence[Cell], out: Path, workers: int, threads: int, gp
         arguments = {"num_gpus": gpus} if gpus else None
         try:
             with joblib.parallel_config("ray", n_jobs=workers, ray_remote_args=arguments):
-                tasks = [joblib.delayed(run_cell)(cell, out, threads) for cell in cells]
+                tasks = [joblib.delayed(run_cell)(cell, out, threads, allow_subset) for cell in cells]
                 results.append(joblib.Parallel(batch_size=1, pre_dispatch="all")(tasks))
         except BaseException as error:  # to be raised in the thread that waits
             results.append(error)
@@ -88,8 +97,10 @@ def _run_on_ray(cells: Sequence[Cell], out: Path, workers: int, threads: int, gp
     waiting = {cell.name: cell for cell in cells}
     while thread.is_alive():
         thread.join(_POLL_SECONDS)
-        for cell in [cell for cell in waiting.values() if finished_run(out, cell)]:
-            yield Outcome(waiting.pop(cell.name))
+        for cell in list(waiting.values()):
+            finished = finished_run(out, cell)
+            if finished is not None:
+                yield Outcome(waiting.pop(cell.name), complaint(finished, allow_subset))
     (result,) = results
     if isinstance(result, BaseException):
         raise result

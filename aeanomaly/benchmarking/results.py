@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aeanomaly.benchmarking.cell import finished_run
+from aeanomaly.benchmarking.cell import complaint, finished_run
 from aeanomaly.benchmarking.grid import Cell, Grid
 from aeanomaly.runs import read_run
 
@@ -43,12 +43,12 @@ class Row:
         return " ".join([self.cell.method, *axes, self.score])
 
 
-def collect(grid: Grid, out: Path) -> list[Row]:
-    """A row per finished cell and score, in the order of the grid."""
+def collect(grid: Grid, out: Path, allow_subset: bool = False) -> list[Row]:
+    """A row per score and finished cell without `complaint`, in the order of the grid."""
     rows = []
     for cell in grid.cells:
         run = finished_run(out, cell)
-        if run is None:
+        if run is None or complaint(run, allow_subset):
             continue
         record = read_run(run)
         figures: dict[str, dict[str, float]] = {}

@@ -50,8 +50,11 @@ class Interrupt(L.Callback):
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Give Ctrl-C back."""
+        """Give Ctrl-C back; if it came during the last validation, stop before the test."""
         self._restore()
+        if self._requested:  # last.ckpt is that of this epoch
+            self._requested = False
+            raise KeyboardInterrupt
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Say how to go on."""

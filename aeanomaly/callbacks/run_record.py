@@ -33,6 +33,7 @@ class RunRecord(L.Callback):
     def __init__(self) -> None:
         self.record: dict[str, Any] = {}
         self._best: dict[str, float] = {}
+        self._keep_best = True
         self._started: dict[str, float] = {}
         self._train_seconds, self._train_images = 0.0, 0
 
@@ -42,13 +43,16 @@ class RunRecord(L.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        self._best = state_dict["best"]
+        if self._keep_best:
+            self._best = state_dict["best"]
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Tell all devices the directory, and the user how the run is set up."""
         logger = _run_logger(trainer)
         if logger is not None:
             logger.share(trainer.strategy.broadcast(logger.version))
+            # A finished run goes on in a new directory, where the best checkpoint is that of the new epochs only.
+            self._keep_best = logger.continued
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
@@ -78,7 +82,7 @@ class RunRecord(L.Callback):
             self._write(trainer, pl_module, metrics)
             return
         self._started["epoch"] += time.perf_counter() - self._started["validation"]
-        if not self._best or metrics.get("val/loss", math.inf) < self._best.get("val/loss", math.inf):
+        if not self._best or _loss(metrics) < _loss(self._best):
             self._best = metrics
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -136,6 +140,12 @@ class RunRecord(L.Callback):
         if logger is not None and trainer.is_global_zero:
             text = json.dumps({key: self.record[key] for key in sorted(self.record)}, indent=2)
             write_whole(Path(logger.log_dir, "metrics.json"), text + "\n")
+
+
+def _loss(metrics: dict[str, float]) -> float:
+    """``val/loss``, infinite where there is none or it is NaN, as for the choice of the best checkpoint."""
+    loss = metrics.get("val/loss", math.inf)
+    return math.inf if math.isnan(loss) else loss
 
 
 def scores_csv(evaluation: Evaluation, decisions: bool = False) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from aeanomaly.benchmarking.cell import finished_run
+from aeanomaly.benchmarking.cell import complaint, finished_run
 from aeanomaly.benchmarking.grid import Cell, Grid, read_grid
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_positive, help="threads for each worker (default: cores / workers)")
     parser.add_argument("--backend", choices=("loky", "ray"), default="loky", help="processes here, or a Ray cluster")
     parser.add_argument("--gpus-per-cell", type=float, default=0.0, help="share of a GPU that Ray keeps for each cell")
+    parser.add_argument("--allow-subset", action="store_true", help="accept runs on a part of their data set")
     parser.add_argument("--dry-run", action="store_true", help="print the cells and stop")
     return parser
 
@@ -77,21 +80,26 @@ def main(options: Sequence[str]) -> int:
     _check_out(out, grid)
     waiting = [cell for cell in grid.cells if cell.name not in finished]
     console.print(f"{grid.name}: {len(grid.cells)} cells, {len(finished)} finished before, in {out}")
-    failed: dict[str, str] = {}
+    failed = {cell.name: reason for cell in grid.cells if (reason := _complaint(out, cell, args.allow_subset))}
     try:
         _run(waiting, len(finished), out, args, failed, console)
     except KeyboardInterrupt:
         console.print("Interrupted: cells in flight are lost, finished ones are kept. The same command goes on.")
-        _write_results(grid, out, failed, console)
+        _write_results(grid, out, failed, args.allow_subset, console)
         raise
-    _write_results(grid, out, failed, console)
+    _write_results(grid, out, failed, args.allow_subset, console)
     return 1 if failed else 0
 
 
 def _check_out(out: Path, grid: Grid) -> None:
     """Refuse to mix two grids in one folder: cells of the same name would be taken for each other."""
     manifest = out / "cells.txt"
-    cells = {cell.name: " ".join(cell.options) for cell in grid.cells}
+    # With what the files say, not only their names: an edited config is another setting.
+    digests = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in _config_files(grid)}
+    cells = {
+        cell.name: " ".join(f"{word}#{digests[word]}" if word in digests else word for word in cell.options)
+        for cell in grid.cells
+    }
     lines = manifest.read_text().splitlines() if manifest.is_file() else []
     before = {name: options for name, _, options in (line.partition(": ") for line in lines)}
     changed = next((name for name, options in cells.items() if before.get(name, options) != options), None)
@@ -100,29 +108,43 @@ def _check_out(out: Path, grid: Grid) -> None:
     write_whole(manifest, "".join(f"{name}: {options}\n" for name, options in (before | cells).items()))
 
 
+def _config_files(grid: Grid) -> set[str]:
+    files = {word for cell in grid.cells for before, word in pairwise(cell.options) if before == "--config"}
+    for file in files:
+        if not Path(file).is_file():
+            raise UserError(f"config {file!r} of a method does not exist in the current folder")
+    return files
+
+
+def _complaint(out: Path, cell: Cell, allow_subset: bool) -> str:
+    run = finished_run(out, cell)
+    return complaint(run, allow_subset) if run is not None else ""
+
+
 def _run(
     cells: Sequence[Cell], before: int, out: Path, args: argparse.Namespace, failed: dict[str, str], console: Console
 ) -> None:
     from aeanomaly.benchmarking.execute import default_threads, run_cells
 
     threads = args.threads or default_threads(args.workers)
+    engine = (args.workers, threads, args.backend, args.gpus_per_cell, args.allow_subset)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(
         *columns, TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True), console=console
     ) as bar:
         task = bar.add_task("cells", total=before + len(cells), completed=before)
-        for outcome in run_cells(cells, out, args.workers, threads, args.backend, args.gpus_per_cell):
+        for outcome in run_cells(cells, out, *engine):
             if outcome.reason:
                 failed[outcome.cell.name] = outcome.reason
                 console.print(f"failed: {outcome.cell.name}: {outcome.reason}")
             bar.advance(task)
 
 
-def _write_results(grid: Grid, out: Path, failed: dict[str, str], console: Console) -> None:
+def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: bool, console: Console) -> None:
     from aeanomaly.benchmarking.figures import write_figures
     from aeanomaly.benchmarking.results import collect, results_csv, summary_md
 
-    rows = collect(grid, out)
+    rows = collect(grid, out, allow_subset)
     done = {row.cell.name for row in rows}
     missing = [(cell.name, failed.get(cell.name, "not run yet")) for cell in grid.cells if cell.name not in done]
     write_whole(out / "summary.md", summary_md(grid, rows, missing))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import shlex
-import signal
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from optuna.trial import Trial
 
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.errors import UserError
+from aeanomaly.restored import process_restored
 from aeanomaly.runs import LOGS
 from aeanomaly.sweeping.plan import Plan, option
 from aeanomaly.sweeping.pruning import ReportLoss
@@ -62,7 +60,7 @@ def resolve(words: Sequence[str]) -> tuple[dict[str, Any], str]:
         UserError: if a key or a value is wrong.
     """
     cli = ParsingCLI.__new__(ParsingCLI)
-    with _environment_restored():
+    with process_restored():
         run_cli(cli, "fit", words)
     return cli.config_dump, cli.text
 
@@ -126,7 +124,7 @@ def run_trial(plan: Plan, trial: Trial, watch: Callable[[int, float], None]) -> 
     with (folder / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         print(shlex.join(["python", "-m", "aeanomaly", "fit", *words]), flush=True)
         try:
-            with _environment_restored():
+            with process_restored():
                 run_cli(cli, "fit", words)
         except UserError as error:
             print(f"error: {error}")
@@ -144,18 +142,3 @@ def run_trial(plan: Plan, trial: Trial, watch: Callable[[int, float], None]) -> 
     if not math.isfinite(cli.reporting.best):
         raise UserError("no epoch ended with a validation; see trainer.max_epochs, trainer.check_val_every_n_epoch")
     return cli.reporting.best
-
-
-@contextlib.contextmanager
-def _environment_restored() -> Iterator[None]:
-    """One trial's seed must not reach the next; and after Ctrl-C Lightning leaves this process deaf to another."""
-    environment = dict(os.environ)
-    main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if main_thread else None
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(environment)
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)

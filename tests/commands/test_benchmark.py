@@ -146,3 +146,33 @@ def test_killed_and_resumed_ends_like_uninterrupted(victim: str, uninterrupted: 
     else:
         assert main(words(tmp_path, "out")) == 0
     assert (tmp_path / "out" / "results.csv").read_text() == (uninterrupted / "results.csv").read_text()
+
+
+def test_ctrl_c_ends_a_benchmark_of_one_worker_and_it_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "aeanomaly", *words(tmp_path, "out")]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 100
+        while not list((tmp_path / "out" / "cells").glob("*/lightning_logs/version_0/config.yaml")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        shown, _ = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130
+    assert "Interrupted: cells in flight are lost" in shown
+    assert main(words(tmp_path, "out")) == 0
+    assert (tmp_path / "out" / "results.csv").read_text() == (uninterrupted / "results.csv").read_text()
+
+
+def test_edited_config_is_another_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = tmp_path / "base.yaml"
+    base.write_text(Path(DEBUG).read_text())
+    grid = ["benchmark", "--config", write_grid(tmp_path, base=[str(base)], classes=[0], seeds=[1])]
+    assert main([*grid, "--out", str(tmp_path / "out"), "--threads", "1"]) == 0
+    base.write_text(base.read_text().replace("lr: 0.005", "lr: 0.001"))
+    assert main([*grid, "--out", str(tmp_path / "out"), "--threads", "1"]) == 2
+    assert "with other settings" in capsys.readouterr().err
