@@ -37,7 +37,6 @@ ALLOWED = {
     "benchmarking": {"config_files", "errors", "restored", "runs", "trainer_cli"},
     "checkpoints": {"errors", "runs"},
     "comparison": {"errors", "hparams", "runs"},
-    "config_files": {"errors"},
     "sweeping": {"restored", "callbacks", "comparison", "config_files", "errors", "files", "runs", "trainer_cli"},
 }
 
