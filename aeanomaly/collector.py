@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 
-from aeanomaly.distributed import gather_rows
+from aeanomaly.distributed import gather_in_order, gather_rows
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, Evaluation, Output
 from aeanomaly.scores.base import Score
@@ -65,10 +65,8 @@ class Collector:
         """The kept fields of the normal images of all devices, ordered by index."""
         columns = self._local_columns()
         normal = ~columns["is_anomaly"]
-        order = gather_rows(columns["index"][normal], strategy).argsort()
-        local = Output.cat(self._outputs).only(reads).tensors()
-        rows = {name: gather_rows(value[normal], strategy) for name, value in local.items()}
-        return Output.from_tensors({name: value[order] for name, value in rows.items()})
+        local = {name: value[normal] for name, value in Output.cat(self._outputs).only(reads).tensors().items()}
+        return Output.from_tensors(gather_in_order(local, columns["index"][normal], strategy))
 
     def _local_columns(self) -> dict[str, Tensor]:
         if not self._columns:
@@ -88,9 +86,7 @@ class Collector:
         columns = self._local_columns()
         for name in self._deferred:
             columns[name] = torch.cat([_score(self.scores[name], output) for output in self._outputs])
-        rows = {name: gather_rows(value, strategy).cpu() for name, value in columns.items()}
-        order = rows["index"].argsort()
-        rows = {name: value[order] for name, value in rows.items()}
+        rows = {name: rows.cpu() for name, rows in gather_in_order(columns, columns["index"], strategy).items()}
         return Evaluation(
             scores={name: rows[name] for name in self.scores},
             thresholds={},

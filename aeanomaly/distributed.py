@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -27,6 +27,18 @@ def gather_rows(rows: Tensor, strategy: Strategy) -> Tensor:
     padded = rows.new_zeros((max(counts), *rows.shape[1:]))
     padded[: len(rows)] = rows
     return torch.cat([shard[:n] for shard, n in zip(_all_gather(padded), counts, strict=True)])
+
+
+def gather_in_order(columns: Mapping[str, Tensor], index: Tensor, strategy: Strategy) -> dict[str, Tensor]:
+    """Several columns of rows, gathered and ordered by ``index``, so that they do not depend on the number of devices.
+
+    Args:
+        columns: each (N_i, ...), by name.
+        index: (N_i,) the place of each row among those of all devices.
+        strategy: of the trainer.
+    """
+    order = gather_rows(index, strategy).argsort()
+    return {name: gather_rows(rows, strategy)[order] for name, rows in columns.items()}
 
 
 def _all_gather(tensor: Tensor) -> list[Tensor]:

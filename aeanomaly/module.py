@@ -186,10 +186,6 @@ class LitAutoencoder(L.LightningModule):
         """The named fields of the normal images of the current validation pass, gathered, ordered by index."""
         return self._collector.normal_outputs(reads, self.trainer.strategy)
 
-    def forget_evaluation(self) -> None:
-        """Have `evaluation` computed anew, after a score or a threshold changed."""
-        self._collector.cached = None
-
     @property
     def evaluated(self) -> bool:
         """Whether `evaluation` was already read in this pass."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.metrics import roc_curve
 
 from aeanomaly.benchmarking.results import MEASURES, Row, Spread, table_of
+from aeanomaly.figures import drawn
 
 _GRID = np.linspace(0, 1, 201)  # false positive rates at which curves are averaged
 
@@ -71,12 +72,9 @@ def write_figures(rows: Sequence[Row], out: Path, name: str) -> list[Path]:
     shutil.rmtree(out / "summary", ignore_errors=True)  # one event file, that of the latest state
     with SummaryWriter(str(out / "summary")) as writer:
         for kind, figure in figures.items():
-            canvas = FigureCanvasAgg(figure)
-            figure.set_dpi(120)
-            canvas.draw()
-            pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+            pixels = drawn(figure)
             writer.add_image(f"benchmark/{kind}", pixels, dataformats="HWC")
-            figure.savefig(out / f"{kind}.png", dpi=120)
+            Image.fromarray(pixels).save(out / f"{kind}.png")
         for measure in MEASURES:
             for line, columns in table_of(rows, measure).items():
                 for step, (column, spread) in enumerate(columns.items()):

@@ -6,7 +6,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from aeanomaly.distributed import gather_rows, on_rank_zero
+from aeanomaly.distributed import gather_in_order, on_rank_zero
 from aeanomaly.errors import UserError
 from aeanomaly.module import LitAutoencoder
 from aeanomaly.outputs import Output
@@ -78,6 +78,4 @@ def _training_outputs(score: Score, trainer: L.Trainer, module: LitAutoencoder) 
             batch = trainer.strategy.batch_to_device(batch)
             outputs.append(module(batch.image).float().only(score.reads))
             index.append(batch.position)
-    order = gather_rows(torch.cat(index), trainer.strategy).argsort()
-    rows = {name: gather_rows(value, trainer.strategy) for name, value in Output.cat(outputs).tensors().items()}
-    return Output.from_tensors({name: value[order] for name, value in rows.items()})
+    return Output.from_tensors(gather_in_order(Output.cat(outputs).tensors(), torch.cat(index), trainer.strategy))

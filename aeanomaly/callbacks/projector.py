@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from aeanomaly.callbacks.projector_files import LARGEST_SPRITE, sprite_side, write_projection
 from aeanomaly.callbacks.tensorboard import summary_writer
-from aeanomaly.distributed import gather_rows
+from aeanomaly.distributed import gather_in_order
 from aeanomaly.errors import UserError
 from aeanomaly.module import LitAutoencoder
 from aeanomaly.outputs import Batch, Evaluation, Output
@@ -103,8 +103,8 @@ class CodeProjector(L.Callback):
         self._thumbnails, self._positions = [], []
         gathered = None
         if pictures:  # on all devices or on none: it depends on the shape of the images only
-            order = gather_rows(torch.cat(positions), trainer.strategy).cpu().argsort()
-            gathered = gather_rows(torch.cat(pictures), trainer.strategy).cpu()[order]
+            local = {"pictures": torch.cat(pictures)}
+            gathered = gather_in_order(local, torch.cat(positions), trainer.strategy)["pictures"].cpu()
         writer = summary_writer(trainer)
         if writer is None:
             return

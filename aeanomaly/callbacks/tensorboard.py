@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning as L
-import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch.utils.tensorboard.writer import SummaryWriter
+
+from aeanomaly.figures import drawn
 
 
 def summary_writer(trainer: L.Trainer) -> SummaryWriter | None:
@@ -29,12 +29,9 @@ def show_figure(trainer: L.Trainer, figure: Figure, tag: str, file_name: str | N
     writer = summary_writer(trainer)
     if writer is None:
         return
-    canvas = FigureCanvasAgg(figure)
-    figure.set_dpi(120)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    pixels = drawn(figure)
     writer.add_image(tag, pixels, trainer.global_step, dataformats="HWC")
-    if file_name is not None:  # the same pixels: drawing is what takes the time
+    if file_name is not None:
         folder = Path(writer.get_logdir(), "figures")
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{file_name}.png")
