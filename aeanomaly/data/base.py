@@ -89,21 +89,21 @@ class OneClassDataModule(L.LightningDataModule):
         anomalous_classes = arrays.train_labels[mask].unique()
         # Normal images first, so that the order of the normals does not depend on the anomalies beside them.
         val = torch.cat([split.val_normal, split.val_anomaly])
+        train_labels, val_labels = arrays.train_labels[split.train], arrays.train_labels[val]
         self._tables = {
-            "train": self._table(arrays.train_images[split.train], arrays.train_labels[split.train], anomalous_classes),
-            "val": self._table(arrays.train_images[val], arrays.train_labels[val], anomalous_classes),
-            "test": self._table(arrays.test_images, arrays.test_labels, anomalous_classes),
+            part: ImageTable(images, labels, torch.isin(labels, anomalous_classes), rows)
+            for part, images, labels, rows in (
+                ("train", arrays.train_images, train_labels, split.train),
+                ("val", arrays.train_images, val_labels, val),
+                ("test", arrays.test_images, arrays.test_labels, None),
+            )
         }
         self.split: Split = split
-
-    @staticmethod
-    def _table(images: Tensor, labels: Tensor, anomalous_classes: Tensor) -> ImageTable:
-        return ImageTable(images, labels, torch.isin(labels, anomalous_classes))
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """(C, H, W) of the images; only after `setup`."""
-        return tuple(self._tables["train"].images.shape[1:])
+        return self._tables["train"].image_shape
 
     def sizes(self) -> dict[str, int]:
         """Number of images in each part; only after `setup`."""

@@ -7,7 +7,7 @@ images of this size is faster than handing them between processes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -17,24 +17,53 @@ from aeanomaly.outputs import Batch
 
 
 class ImageTable(Dataset[Batch]):
-    """Images and their labels, read a batch of positions at a time.
+    """Some of the images of an array, and their labels, read a batch of positions at a time.
+
+    The array is shared, not copied: training, validation and contamination are rows of one array, which may be larger
+    than memory (a mapped file).
 
     Args:
-        images: (N, C, H, W) uint8.
+        images: (M, C, H, W) uint8.
         labels: (N,) int64 classes.
         is_anomaly: (N,) bool.
+        rows: (N,) int64, where in ``images`` each image is; None if N = M and they are all meant, in order.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, is_anomaly: Tensor) -> None:
-        self.images, self.labels, self.is_anomaly = images, labels, is_anomaly
+    def __init__(self, images: Tensor, labels: Tensor, is_anomaly: Tensor, rows: Tensor | None = None) -> None:
+        self._images, self._rows = images, rows
+        self.labels, self.is_anomaly = labels, is_anomaly
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.labels)
 
-    def __getitem__(self, index: Tensor) -> Batch:
-        """The images at the (B,) positions, as float32 in [0, 1]."""
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, H, W)."""
+        return tuple(self._images.shape[1:])
+
+    @property
+    def images(self) -> Tensor:
+        """The (N, C, H, W) uint8 images, copied if they are not the whole array."""
+        return self._images if self._rows is None else self._images.index_select(0, self._rows)
+
+    @overload
+    def __getitem__(self, index: Tensor) -> Batch: ...
+
+    @overload
+    def __getitem__(self, index: tuple[Tensor, ...]) -> tuple[Batch, ...]: ...
+
+    def __getitem__(self, index: Tensor | tuple[Tensor, ...]) -> Batch | tuple[Batch, ...]:
+        """The images at the (B,) positions, as float32 in [0, 1]; for several batches of positions, as many batches."""
+        if isinstance(index, Tensor):
+            return self._batch(index)
+        together = self._batch(torch.cat(index))  # one gather for all; each batch is a view of it
+        sizes = [len(positions) for positions in index]
+        return tuple(Batch(*fields) for fields in zip(*(column.split(sizes) for column in together), strict=True))
+
+    def _batch(self, index: Tensor) -> Batch:
+        rows = index if self._rows is None else self._rows.index_select(0, index)
         return Batch(
-            image=self.images.index_select(0, index) / 255,  # twice as fast as indexing with a tensor
+            image=self._images.index_select(0, rows) / 255,  # twice as fast as indexing with a tensor
             label=self.labels.index_select(0, index),
             is_anomaly=self.is_anomaly.index_select(0, index),
             position=index,
