@@ -18,6 +18,7 @@ from aeanomaly.models.base import Autoencoder
 from aeanomaly.optim import Adam
 from aeanomaly.outputs import Batch, Evaluation, Output
 from aeanomaly.scores.base import Score
+from aeanomaly.stepping import PlainStep, count_steps, recount_calls, step_schedules, steps_per_call
 from aeanomaly.thresholds import Threshold
 
 
@@ -34,9 +35,11 @@ class LitAutoencoder(L.LightningModule):
         optimizer: makes the optimiser from the net's parameters.
         lr_scheduler: makes the learning-rate schedule from the optimiser; None for a constant rate.
         lr_interval: whether the schedule moves every epoch or every step.
+        steps_per_call: optimiser steps that a call of Lightning's training loop takes at most; ``auto`` for what the
+            device is quickest with. It changes the speed only, see `aeanomaly.stepping`.
 
     Raises:
-        UserError: if two scores or two thresholds have the same name.
+        UserError: if two scores or two thresholds have the same name, or ``steps_per_call`` is below 1.
     """
 
     threshold_values: Tensor
@@ -49,8 +52,11 @@ class LitAutoencoder(L.LightningModule):
         optimizer: OptimizerCallable = Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: Literal["epoch", "step"] = "epoch",
+        steps_per_call: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
+        if steps_per_call != "auto" and steps_per_call < 1:
+            raise UserError(f"model.steps_per_call must be auto or at least 1, got {steps_per_call}")
         for kind, names in (("scores", [s.name for s in scores]), ("thresholds", [t.name for t in thresholds])):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -59,12 +65,16 @@ class LitAutoencoder(L.LightningModule):
         self.scores = nn.ModuleDict({score.name: score for score in scores})
         self.thresholds = {threshold.name: threshold for threshold in thresholds}
         self.optimizer, self.lr_scheduler, self.lr_interval = optimizer, lr_scheduler, lr_interval
+        self._most_steps_per_call = steps_per_call
         # One row per score, one column per threshold; NaN where a threshold does not apply or was not fitted. A single
         # tensor, because threshold names such as fpr0.5 are not valid buffer names.
         values = torch.full((len(self.scores), len(self.thresholds)), float("nan"))
         self.register_buffer("threshold_values", values)
         self._collector = Collector(self.score_modules)
         self._loss_sum, self._loss_count = torch.zeros(()), 0
+        self._loss_point: Tensor | None = None  # the last mean written, until Lightning has it too
+        self._call: tuple[Batch, ...] = ()
+        self._plain_step: PlainStep | None = None
         self._random_state: Tensor | None = None
 
     @property
@@ -109,6 +119,15 @@ class LitAutoencoder(L.LightningModule):
         """Mean training loss since it was last logged; reading it waits for the device."""
         return float(self._loss_sum) / max(1, self._loss_count)
 
+    @property
+    def steps_per_call(self) -> int:
+        """How many batches, at most, the loader of the training images should hand over at a time."""
+        most = self._most_steps_per_call
+        if most == 1 or type(self).training_step is not LitAutoencoder.training_step:
+            return 1
+        fitting = steps_per_call(self.trainer)
+        return fitting if most == "auto" else min(fitting, most)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the random state, for a run that is interrupted in the middle of an epoch."""
         checkpoint["random_state"] = torch.get_rng_state()
@@ -120,6 +139,8 @@ class LitAutoencoder(L.LightningModule):
     def on_train_start(self) -> None:
         """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
         self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
+        self._plain_step = None
+        recount_calls(self.trainer)
         if self._random_state is not None:
             torch.set_rng_state(self._random_state.cpu())
             self._random_state = None
@@ -130,16 +151,43 @@ class LitAutoencoder(L.LightningModule):
         if seed is not None:
             torch.manual_seed((int(seed) << 24) + (self.current_epoch << 12) + self.global_rank)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The net's own loss; labels are not looked at."""
-        loss: Tensor = self.net.loss(batch.image)
-        # Logging every step would cost more than the step of so small a net: add up, and log now and then.
-        self._loss_sum = self._loss_sum + loss.detach()
-        self._loss_count += 1
-        if (self.global_step + 1) % getattr(self.trainer, "log_every_n_steps", 50) == 0:
-            self.log("train/loss", self._loss_sum / self._loss_count, sync_dist=True)
-            self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
+    def on_train_batch_start(self, batch: Batch | tuple[Batch, ...], batch_idx: int) -> None:
+        """Keep the batches of a call for `optimizer_step`, which is not given them."""
+        self._call = () if isinstance(batch, Batch) else batch[:-1]
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Take the steps of this call: all but the last here, the last as Lightning does."""
+        if self._call:
+            if self._plain_step is None:
+                plain = getattr(optimizer, "optimizer", optimizer)
+                schedules = step_schedules(self.trainer)
+                self._plain_step = PlainStep(self.net.loss, plain, self.trainer.precision_plugin, schedules)
+            before = self.global_step
+            for number, batch in enumerate(self._call, start=1):
+                self._add_loss(self._plain_step.take(batch.image), before + number)
+            count_steps(self.trainer, len(self._call))
+            self._call = ()
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+
+    def training_step(self, batch: Batch | tuple[Batch, ...], batch_idx: int) -> Tensor:
+        """The net's own loss on the batch, the last one if there are several; labels are not looked at."""
+        last = batch if isinstance(batch, Batch) else batch[-1]
+        loss: Tensor = self.net.loss(last.image)
+        self._add_loss(loss.detach(), self.global_step + 1)
+        if self._loss_point is not None:
+            self.log("train/loss", self._loss_point, logger=False)
+            self._loss_point = None
         return loss
+
+    def _add_loss(self, loss: Tensor, step: int) -> None:
+        # Logging every step would cost more than the step of so small a net: add up, and log now and then.
+        self._loss_sum = self._loss_sum + loss
+        self._loss_count += 1
+        if step % getattr(self.trainer, "log_every_n_steps", 50) == 0:
+            mean: Any = self.trainer.strategy.reduce(self._loss_sum / self._loss_count, reduce_op="mean")
+            self._loss_point, self._loss_sum, self._loss_count = mean, torch.zeros((), device=self.device), 0
+            for logger in self.loggers:  # not `self.log`, which can only write at the end of a call
+                logger.log_metrics({"train/loss": float(mean), "epoch": self.current_epoch}, step=step - 1)
 
     # -- evaluation ----------------------------------------------------------------------------------------------------
 

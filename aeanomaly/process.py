@@ -68,6 +68,8 @@ def _choose_warnings() -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     # A deprecation inside Lightning (2.6 with torch from 2.9 on) that its users can do nothing about.
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.* is deprecated.*")
+    # It counts calls of the training loop, which may take several steps each; points are logged by steps.
+    warnings.filterwarnings("ignore", message="The number of training batches .* smaller than the logging interval")
     # Batches are gathered from memory: worker processes would only add a copy, so the advice to use some is mistaken.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 

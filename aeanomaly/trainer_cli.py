@@ -119,8 +119,8 @@ class AnomalyCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Test the best checkpoint into the same run."""
-        checkpoint = self.trainer.checkpoint_callback
-        best = "best" if getattr(checkpoint, "best_model_path", "") else None
+        # By its path: "best" would warn that there are two callbacks to choose from. The first is the one that chooses.
+        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "") or None
         self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
         self._report("test")
 

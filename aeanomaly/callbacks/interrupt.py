@@ -18,6 +18,8 @@ class Interrupt(L.Callback):
     complete epoch.
     """
 
+    one_hook_per_call = True  # see aeanomaly.stepping
+
     def __init__(self) -> None:
         self._requested = False
         self._previous: Any = None

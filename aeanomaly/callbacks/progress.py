@@ -16,7 +16,7 @@ class Progress(TQDMProgressBar):
     """Shows epoch, loss and val/loss.
 
     Args:
-        refresh_rate: batches between two updates of the bar; each update waits for the device.
+        refresh_rate: steps between two updates of the bar; each update waits for the device.
     """
 
     def __init__(self, refresh_rate: int = 25) -> None:
@@ -42,6 +42,20 @@ class Progress(TQDMProgressBar):
         """Start the clock."""
         super().on_train_epoch_start(trainer, *args)
         self._epoch_started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bar, in steps also where a call of the loop takes several."""
+        loader, bar = trainer.train_dataloader, self.train_progress_bar
+        together, steps = getattr(loader, "together", 1), getattr(loader, "batches", 0)
+        if together == 1:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            return
+        done = min((batch_idx + 1) * together, steps)
+        if self._interactive and (done == steps or (batch_idx + 1) % max(1, self.refresh_rate // together) == 0):
+            bar.total, bar.n = steps, done
+            bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the line of the epoch."""

@@ -67,7 +67,7 @@ class RunRecord(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock of the epoch."""
         self._started["epoch"] = time.perf_counter()
-        self._started["batch"] = trainer.fit_loop.epoch_loop.total_batch_idx
+        self._started["step"] = trainer.global_step
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop the clock of the epoch: validation is not training."""
@@ -88,7 +88,7 @@ class RunRecord(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Account for the epoch."""
         self._train_seconds += time.perf_counter() - self._started["epoch"]
-        batches = trainer.fit_loop.epoch_loop.total_batch_idx - int(self._started["batch"])
+        batches = (trainer.global_step - int(self._started["step"])) * trainer.accumulate_grad_batches
         data = _data(trainer)
         if hasattr(data, "sizes") and hasattr(data, "batch_size"):
             self._train_images += min(batches * data.batch_size, data.sizes()["train_images"])

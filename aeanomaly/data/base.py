@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,6 +14,9 @@ from torch import Tensor
 from aeanomaly.data.loading import ImageTable, IndexBatches, IndexLoader, index_loader
 from aeanomaly.data.splits import Split, anomaly_mask, split_training_set
 from aeanomaly.errors import UserError
+
+# Of float32 images handed over at a time, at most.
+_BYTES_TOGETHER = 64 * 2**20
 
 
 class Arrays(NamedTuple):
@@ -113,18 +117,22 @@ class OneClassDataModule(L.LightningDataModule):
             sizes[f"{part}_normal"], sizes[f"{part}_anomaly"] = int((~flags).sum()), int(flags.sum())
         return sizes
 
-    def _loader(self, part: str, batch_size: int, shuffle: bool) -> IndexLoader:
+    def _loader(self, part: str, batch_size: int, shuffle: bool, together: int = 1) -> IndexLoader:
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         if batch_size < world_size:
             option = "batch_size" if shuffle else "eval_batch_size"
             raise UserError(f"data.{option} {batch_size} is smaller than the number of devices, {world_size}")
         table = self._tables[part]
-        batches = IndexBatches(len(table), batch_size, shuffle, self.split_seed, world_size, rank)
+        batches = IndexBatches(len(table), batch_size, shuffle, self.split_seed, world_size, rank, together)
         return index_loader(table, batches)
 
     def train_dataloader(self) -> IndexLoader:
         """Training images, in an order that depends on seed and epoch only."""
-        return self._loader("train", self.batch_size, shuffle=True)
+        # A module that steps through several batches in a call says how many.
+        together = getattr(self.trainer and self.trainer.lightning_module, "steps_per_call", 1)
+        bytes_per_batch = 4 * self.batch_size * math.prod(self.image_shape)
+        together = max(1, min(together, _BYTES_TOGETHER // bytes_per_batch))
+        return self._loader("train", self.batch_size, shuffle=True, together=together)
 
     def train_in_order_dataloader(self) -> IndexLoader:
         """Training images, each once and in order, for scores that are fitted on training outputs."""

@@ -90,19 +90,34 @@ class IndexBatches(DistributedSampler[Tensor]):
         seed: of the order.
         world_size: number of devices.
         rank: this device's number.
+        together: more than 1 yields tuples of so many batches, the last one of a pass possibly shorter.
     """
 
-    def __init__(self, length: int, batch_size: int, shuffle: bool, seed: int, world_size: int, rank: int) -> None:
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        world_size: int = 1,
+        rank: int = 0,
+        together: int = 1,
+    ) -> None:
         super().__init__(range(length), num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
-        self.length, self.batch_size = length, batch_size
+        self.length, self.batch_size, self.together = length, batch_size, together
         self.served = 0  # batches of the current pass already handed out
         self._resume_at: tuple[int, int] | None = None  # (epoch, batches already served), for the next pass only
 
-    def __len__(self) -> int:
+    @property
+    def batches(self) -> int:
+        """Number of batches in a pass."""
         full, rest = divmod(self.length, self.batch_size)
         return full + (rest >= self.num_replicas if self.shuffle else rest > 0)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __len__(self) -> int:
+        return -(-self.batches // self.together)
+
+    def __iter__(self) -> Iterator[Tensor | tuple[Tensor, ...]]:  # type: ignore[override]
         if self.shuffle:
             # (seed, epoch) mixed so that neighbouring seeds do not share orders.
             generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
@@ -112,12 +127,23 @@ class IndexBatches(DistributedSampler[Tensor]):
         resume_at, self._resume_at = self._resume_at, None
         # Another epoch: the checkpoint was written when its epoch was over, possibly before the last batch.
         first = resume_at[1] if resume_at is not None and resume_at[0] == self.epoch else 0
-        for number in range(first, len(self)):
-            batch = order[number * self.batch_size : (number + 1) * self.batch_size]
-            if self.shuffle:
-                batch = batch[: len(batch) - len(batch) % self.num_replicas]
-            self.served = number + 1
-            yield batch[self.rank :: self.num_replicas]
+        while first < self.batches:
+            # Boundaries do not depend on where the pass starts: a resumed one is back in step after the first tuple.
+            end = min(first - first % self.together + self.together, self.batches)
+            shares = tuple(self._share(order, number) for number in range(first, end))
+            self.served = first = end
+            yield shares if self.together > 1 else shares[0]
+
+    def _share(self, order: Tensor, number: int) -> Tensor:
+        batch = order[number * self.batch_size : (number + 1) * self.batch_size]
+        if self.shuffle:
+            batch = batch[: len(batch) - len(batch) % self.num_replicas]
+        return batch[self.rank :: self.num_replicas]
+
+    @property
+    def resumes_after(self) -> int:
+        """Batches that the next pass leaves out, if it is of the epoch given to `resume`."""
+        return self._resume_at[1] if self._resume_at is not None else 0
 
     def resume(self, epoch: int, served: int) -> None:
         """Have the next pass, if it is of that epoch, start after the ``served`` batches already seen."""
@@ -131,7 +157,25 @@ class IndexLoader(DataLoader[Batch]):
         """The epoch and how many of its batches were handed out."""
         sampler = self.sampler
         assert isinstance(sampler, IndexBatches)
-        return {"epoch": sampler.epoch, "served": sampler.served % max(1, len(sampler))}
+        return {"epoch": sampler.epoch, "served": sampler.served % max(1, sampler.batches)}
+
+    @property
+    def batches(self) -> int:
+        """Number of batches in a pass."""
+        assert isinstance(self.sampler, IndexBatches)
+        return self.sampler.batches
+
+    @property
+    def together(self) -> int:
+        """How many of them an item has."""
+        assert isinstance(self.sampler, IndexBatches)
+        return self.sampler.together
+
+    def calls_done(self) -> int:
+        """How many items of a pass come before the place that `load_state_dict` set; all, if that is its end."""
+        assert isinstance(self.sampler, IndexBatches)
+        served = self.sampler.resumes_after
+        return served // self.sampler.together if served else len(self.sampler)
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue there when next iterated in that epoch."""
