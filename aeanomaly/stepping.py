@@ -129,6 +129,12 @@ class PlainStep:
         with self.precision.train_step_context():
             loss = self.loss(image)
         self.optimizer.zero_grad()
+        self.update(loss)
+        self.move_schedules()
+        return loss.detach()
+
+    def update(self, loss: Tensor) -> None:
+        """Backward pass and update; gradients are added to those that are there."""
         if self.scaler is None:
             loss.backward()
             self.optimizer.step()
@@ -136,6 +142,8 @@ class PlainStep:
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)
             self.scaler.update()
+
+    def move_schedules(self) -> None:
+        """Set the learning rate of the next step."""
         for scheduler in self.schedulers:
             scheduler.step()
-        return loss.detach()

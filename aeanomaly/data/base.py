@@ -73,6 +73,8 @@ class OneClassDataModule(L.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.split_seed = split_seed if split_seed is not None else int(os.environ.get("PL_GLOBAL_SEED", 0))
         self._tables: dict[str, ImageTable] = {}
+        self._tables_on_gpu: dict[str, ImageTable] = {}
+        self._arrays_on_gpu: dict[int, Tensor] = {}
 
     def load(self) -> Arrays:
         """The whole labelled data set; called once per process, after `prepare_data`."""
@@ -122,9 +124,23 @@ class OneClassDataModule(L.LightningDataModule):
         if batch_size < world_size:
             option = "batch_size" if shuffle else "eval_batch_size"
             raise UserError(f"data.{option} {batch_size} is smaller than the number of devices, {world_size}")
-        table = self._tables[part]
-        batches = IndexBatches(len(table), batch_size, shuffle, self.split_seed, world_size, rank, together)
+        table = self._table_near(part, self.trainer.strategy.root_device if self.trainer else torch.device("cpu"))
+        batches = IndexBatches(
+            len(table), batch_size, shuffle, self.split_seed, world_size, rank, together, table.device
+        )
         return index_loader(table, batches)
+
+    def _table_near(self, part: str, device: torch.device) -> ImageTable:
+        """The table of a part, on the GPU if that is where it is used and there is room for it."""
+        table = self._tables[part]
+        if device.type != "cuda":
+            return table
+        if part not in self._tables_on_gpu:
+            free, _ = torch.cuda.mem_get_info(device)
+            if 2 * table.nbytes > free:  # leave the other half to the net
+                return table
+            self._tables_on_gpu[part] = table.to(device, self._arrays_on_gpu)
+        return self._tables_on_gpu[part]
 
     def train_dataloader(self) -> IndexLoader:
         """Training images, in an order that depends on seed and epoch only."""

@@ -37,6 +37,29 @@ class ImageTable(Dataset[Batch]):
         return len(self.labels)
 
     @property
+    def nbytes(self) -> int:
+        """Size of the array."""
+        return self._images.nbytes
+
+    def to(self, device: torch.device, arrays: dict[int, Tensor]) -> ImageTable:
+        """The same table on a device, where a batch is gathered without a copy from the CPU.
+
+        Args:
+            device: where to.
+            arrays: arrays already there, by the address of the original; tables of one array share its copy.
+        """
+        address = self._images.data_ptr()
+        if address not in arrays:
+            arrays[address] = self._images.to(device)
+        rows = self._rows.to(device) if self._rows is not None else None
+        return ImageTable(arrays[address], self.labels.to(device), self.is_anomaly.to(device), rows)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are, and positions must be."""
+        return self.labels.device
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
         """(C, H, W)."""
         return tuple(self._images.shape[1:])
@@ -91,6 +114,7 @@ class IndexBatches(DistributedSampler[Tensor]):
         world_size: number of devices.
         rank: this device's number.
         together: more than 1 yields tuples of so many batches, the last one of a pass possibly shorter.
+        device: where the positions are wanted; one copy for a pass.
     """
 
     def __init__(
@@ -102,9 +126,10 @@ class IndexBatches(DistributedSampler[Tensor]):
         world_size: int = 1,
         rank: int = 0,
         together: int = 1,
+        device: torch.device | None = None,
     ) -> None:
         super().__init__(range(length), num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
-        self.length, self.batch_size, self.together = length, batch_size, together
+        self.length, self.batch_size, self.together, self.device = length, batch_size, together, device
         self.served = 0  # batches of the current pass already handed out
         self._resume_at: tuple[int, int] | None = None  # (epoch, batches already served), for the next pass only
 
@@ -121,9 +146,10 @@ class IndexBatches(DistributedSampler[Tensor]):
         if self.shuffle:
             # (seed, epoch) mixed so that neighbouring seeds do not share orders.
             generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
-            order = torch.randperm(self.length, generator=generator)
+            order = torch.randperm(self.length, generator=generator)  # on the CPU, so that all devices draw alike
         else:
             order = torch.arange(self.length)
+        order = order.to(self.device)
         resume_at, self._resume_at = self._resume_at, None
         # Another epoch: the checkpoint was written when its epoch was over, possibly before the last batch.
         first = resume_at[1] if resume_at is not None and resume_at[0] == self.epoch else 0
