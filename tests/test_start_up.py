@@ -87,7 +87,8 @@ def test_every_command_has_its_help(command: str, capsys: pytest.CaptureFixture[
     assert "--trainer.max_epochs" in capsys.readouterr().out
 
 
-def test_collector_of_the_caller_is_as_before(tmp_path: Path) -> None:
+def test_collector_of_the_caller_is_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert gc.isenabled()
     assert main(["fit", "--config", DEBUG, "--trainer.fast_dev_run", "true"]) == 0
     assert gc.isenabled()
