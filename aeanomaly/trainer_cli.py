@@ -48,7 +48,12 @@ class RunConfig(SaveConfigCallback):
 class AnomalyCLI(LightningCLI):
     """LightningCLI with this project's run directory, checkpoint rules and closing report."""
 
+    command: str
     logger: RunLogger | None = None
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The command at hand only, so that no parser is built for the others."""
+        return {self.command: LightningCLI.subcommands()[self.command]}
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Parsers that raise instead of printing their usage and leaving."""
@@ -158,6 +163,7 @@ def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
     """
     try:
         with command_process([command, *complete_options(command, list(options))]):
+            cli.command = command
             cli.__init__(  # type: ignore[misc]
                 LitAutoencoder,
                 OneClassDataModule,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
 
@@ -19,6 +17,9 @@ class Digits(OneClassDataModule):
 
     def load(self) -> Arrays:
         """The digits with their 17 grey levels spread over 0 to 255."""
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
         digits = load_digits()
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
         train, test = train_test_split(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 
 import torch
-from sklearn.cluster import KMeans as SklearnKMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from aeanomaly.errors import UserError
@@ -49,6 +47,9 @@ class KMeans(Score):
         Raises:
             UserError: if there is no code, or one is not finite.
         """
+        from sklearn.cluster import KMeans as SklearnKMeans
+        from sklearn.exceptions import ConvergenceWarning
+
         code = outputs.code.cpu()
         if not len(code):
             raise UserError("kmeans cannot be fitted: there is no normal validation image")
