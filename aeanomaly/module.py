@@ -212,21 +212,26 @@ class LitAutoencoder(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Any:
         """Loss on the normal images only; returns the `Output` of all, for callbacks."""
-        normal = batch.image[~batch.is_anomaly]
-        if len(normal):
-            self._collector.add_loss(self.net.loss(normal), len(normal))
-        return self._observe(batch)
+        normal = ~batch.is_anomaly
+        count = int(normal.sum())
+        if 0 < count == len(normal):  # nearly always: the loader has the normal images first
+            loss, output = self.net.loss_and_output(batch.image)
+            self._collector.add_loss(loss, count)
+            return self._observe(batch, output)
+        if count:
+            self._collector.add_loss(self.net.loss(batch.image[normal]), count)
+        return self._observe(batch, self(batch.image))
 
     def test_step(self, batch: Batch, batch_idx: int) -> Any:
         """Returns the `Output` of all images, for callbacks."""
-        return self._observe(batch)
+        return self._observe(batch, self(batch.image))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The (B,) scores by name; `evaluation` has those of all images at the end."""
         return self._collector.add(batch, self(batch.image).float())
 
-    def _observe(self, batch: Batch) -> Output:
-        output: Output = self(batch.image).float()
+    def _observe(self, batch: Batch, output: Output) -> Output:
+        output = output.float()
         if not self.trainer.sanity_checking:
             self._collector.add(batch, output)
         return output

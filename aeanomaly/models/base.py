@@ -37,5 +37,15 @@ class Autoencoder(nn.Module, ABC):
 
     def loss(self, x: Tensor) -> Tensor:
         """The training loss of a batch of (B, C, H, W) images, a scalar averaged over images and pixels."""
-        output = self(x)
-        return functional.mse_loss(output.reconstruction, output.target)
+        return _mean_squared_error(self(x))
+
+    def loss_and_output(self, x: Tensor) -> tuple[Tensor, Output]:
+        """`loss` and `forward` of a batch; one pass through the net gives both, unless `loss` does something else."""
+        if type(self).loss is not Autoencoder.loss:
+            return self.loss(x), self(x)
+        output: Output = self(x)
+        return _mean_squared_error(output), output
+
+
+def _mean_squared_error(output: Output) -> Tensor:
+    return functional.mse_loss(output.reconstruction, output.target)
