@@ -110,10 +110,24 @@ class LitAutoencoder(L.LightningModule):
             raise UserError(f"model.optimizer or model.lr_scheduler: {error}") from error
         if scheduler is None:
             return optimizer
+        plan = getattr(scheduler, "plan", None)
+        if plan is not None:
+            plan(self._moves_of_schedule())
         config: dict[str, Any] = {"scheduler": scheduler, "interval": self.lr_interval}
         if isinstance(scheduler, ReduceLROnPlateau):
             config["monitor"] = scheduler.monitor
         return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def _moves_of_schedule(self) -> int:
+        """How many times a schedule moves during the fit: epochs or optimiser steps."""
+        epochs, most = self.trainer.max_epochs or -1, self.trainer.max_steps
+        if epochs < 0 and (most < 0 or self.lr_interval == "epoch"):
+            raise UserError("model.lr_scheduler needs to know how long the fit is: set trainer.max_epochs")
+        if self.lr_interval == "epoch":
+            return epochs
+        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        steps = -(-getattr(loader, "batches", len(loader)) // self.trainer.accumulate_grad_batches)
+        return min(count for count in (epochs * steps, most) if count >= 0)
 
     # -- training ------------------------------------------------------------------------------------------------------
 

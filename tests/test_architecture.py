@@ -28,6 +28,7 @@ ALLOWED = {
     "distributed": {"errors"},
     "collector": {"distributed", "errors", "outputs", "scores"},
     "module": {"captured", "collector", "errors", "models", "optim", "outputs", "scores", "stepping", "thresholds"},
+    "schedules": {"errors"},
     "stepping": set(),
     "captured": {"errors", "stepping"},
     "callbacks": FLOOR | {"distributed", "figures", "hparams", "metrics", "module", "run_logger", "scores"},
