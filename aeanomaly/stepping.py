@@ -19,6 +19,8 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 
+from aeanomaly.precision import Quickest
+
 # Enough for the loop's share to vanish, few enough for Ctrl-C and a progress bar to answer at once. Launching a step on
 # a GPU takes less time than the loop around it by far, hence more of them there.
 STEPS_ON_CPU, STEPS_ON_GPU = 20, 256
@@ -57,7 +59,7 @@ def _single_steps_matter(trainer: L.Trainer) -> bool:
     return not (
         options_at_rest
         and type(trainer.strategy) is SingleDeviceStrategy
-        and type(trainer.precision_plugin) in (Precision, MixedPrecision)
+        and type(trainer.precision_plugin) in (Precision, MixedPrecision, Quickest)
         and isinstance(getattr(trainer, "profiler", None), PassThroughProfiler)
         and not any(config.reduce_on_plateau and config.interval == "step" for config in trainer.lr_scheduler_configs)
         and not any(_watches_steps(callback) for callback in trainer.callbacks)  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ COMPLETE = ("base", "debug")
 
 def test_there_are_the_promised_files() -> None:
     names = {path.stem for path in CONFIGS}
-    assert {"base", "debug", "cpu", "gpu", "ddp", "bf16", "fp16"} <= names
+    assert {"base", "debug", "cpu", "gpu", "ddp", "bf16", "fp16", "fast"} <= names
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

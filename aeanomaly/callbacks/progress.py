@@ -24,6 +24,7 @@ class Progress(TQDMProgressBar):
         # In a file or a pipe, a bar is thousands of carriage returns: keep it off and print lines instead.
         super().__init__(refresh_rate=refresh_rate if self._interactive else 0)
         self._epoch_started = 0.0
+        self._validated = False
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         """What stands to the right of the bar."""
@@ -57,11 +58,18 @@ class Progress(TQDMProgressBar):
             bar.total, bar.n = steps, done
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Remember that this epoch has a val/loss."""
+        super().on_validation_end(trainer, pl_module)
+        self._validated = not trainer.sanity_checking
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the line of the epoch."""
         super().on_train_epoch_end(trainer, pl_module)
         if not self._interactive and trainer.is_global_zero:
-            known = {name: trainer.callback_metrics.get(name) for name in ("train/loss", "val/loss")}
+            names = ("train/loss", "val/loss") if self._validated else ("train/loss",)  # not that of an earlier epoch
+            known = {name: trainer.callback_metrics.get(name) for name in names}
             figures = "".join(f"  {name} {float(value):.5f}" for name, value in known.items() if value is not None)
             seconds = time.perf_counter() - self._epoch_started
+            self._validated = False
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{figures}  {seconds:.1f} s", flush=True)

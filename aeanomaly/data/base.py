@@ -15,8 +15,8 @@ from aeanomaly.data.loading import ImageTable, IndexBatches, IndexLoader, index_
 from aeanomaly.data.splits import Split, anomaly_mask, split_training_set
 from aeanomaly.errors import UserError
 
-# Of float32 images handed over at a time, at most.
-_BYTES_TOGETHER = 64 * 2**20
+# Bytes of float32 images handed over at a time, at most: what a CPU keeps in its cache, what a GPU hardly notices.
+_TOGETHER_ON_CPU, _TOGETHER_ON_GPU = 8 * 2**20, 256 * 2**20
 
 
 class Arrays(NamedTuple):
@@ -146,8 +146,9 @@ class OneClassDataModule(L.LightningDataModule):
         """Training images, in an order that depends on seed and epoch only."""
         # A module that steps through several batches in a call says how many.
         together = getattr(self.trainer and self.trainer.lightning_module, "steps_per_call", 1)
-        bytes_per_batch = 4 * self.batch_size * math.prod(self.image_shape)
-        together = max(1, min(together, _BYTES_TOGETHER // bytes_per_batch))
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        most_bytes = _TOGETHER_ON_GPU if on_gpu else _TOGETHER_ON_CPU
+        together = max(1, min(together, most_bytes // (4 * self.batch_size * math.prod(self.image_shape))))
         return self._loader("train", self.batch_size, shuffle=True, together=together)
 
     def train_in_order_dataloader(self) -> IndexLoader:
