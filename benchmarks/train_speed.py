@@ -49,6 +49,7 @@ class Times:
         self.counted: dict[str, list[float]] = {}
         self.first: dict[str, list[float]] = {}
         self.limits: dict[str, str] = {}  # which limit a row is to be held against
+        self.reported: list[float] = []  # images per second according to metrics.json of `fit`
 
     def add(self, row: str, epochs: list[float], scale: float = 1.0) -> None:
         """Account for one process."""
@@ -105,6 +106,8 @@ def time_fit(times: Times, row: str, words: list[str], options: argparse.Namespa
         times.add(row + WHOLE, measured["whole"])
         times.limits[row] = "limit bf16" if "bf16" in (run / "config.yaml").read_text() else "limit float32"
         times.limits[row + WHOLE] = times.limits[row]
+        if row == "fit":
+            times.reported.append(json.loads((run / "metrics.json").read_text())["train_images_per_second"])
 
 
 def label(row: str) -> str:
@@ -136,6 +139,12 @@ def show(times: Times, report: Report, operations: float, images: int) -> None:
         f"The limit: {operations / 1e6:.2f} MFLOP per image, and products of 2048x2048 numbers at "
         f"{' and '.join(rates)}. A row is divided by the limit of its own precision."
     )
+    if times.reported:
+        reported = statistics.median(times.reported)
+        report.sentence(
+            f"metrics.json of `fit` says {reported:,.0f} images per second, {images / reported:.2f} s per epoch: there "
+            "the first epoch counts, and so does writing checkpoints."
+        )
     targets = []
     for row, other, most in TARGETS:
         value = times.ratio(row, other)
