@@ -26,6 +26,7 @@ import torch
 from few_mnist import FewMNIST
 from fit_command import HERE
 from markdown_section import Report, add_options
+from times import Times
 
 LABELS = {
     "plain": "a: the study's plain loop",
@@ -40,33 +41,6 @@ LABELS = {
 # Row, what it is divided by, and what the ratio should be at most with configs/fast.yaml as the variant `fast`.
 TARGETS = (("fit", "best", 1.05), ("fit", "plain", 0.85), ("fast", "plain", 0.30), ("fast", "limit", 2.5))
 WHOLE = ", whole epoch"
-
-
-class Times:
-    """Seconds per epoch of each row: the counted ones by round, and the first ones."""
-
-    def __init__(self) -> None:
-        self.counted: dict[str, list[float]] = {}
-        self.first: dict[str, list[float]] = {}
-        self.limits: dict[str, str] = {}  # which limit a row is to be held against
-        self.reported: list[float] = []  # images per second according to metrics.json of `fit`
-
-    def add(self, row: str, epochs: list[float], scale: float = 1.0) -> None:
-        """Account for one process."""
-        self.counted.setdefault(row, []).append(scale * statistics.mean(epochs[1:]))
-        self.first.setdefault(row, []).append(scale * epochs[0])
-
-    def seconds(self, row: str) -> float:
-        """The median over the rounds."""
-        return statistics.median(self.counted[row])
-
-    def ratio(self, row: str, other: str) -> float:
-        """The median ratio within a round; NaN where one of the two was not measured."""
-        if other == "limit":
-            other = self.limits.get(row, "limit float32")
-        if row not in self.counted or other not in self.counted:
-            return math.nan
-        return statistics.median(a / b for a, b in zip(self.counted[row], self.counted[other], strict=True))
 
 
 def training_images(options: argparse.Namespace) -> torch.Tensor:
@@ -120,16 +94,19 @@ def label(row: str) -> str:
 
 def show(times: Times, report: Report, operations: float, images: int) -> None:
     """Make the tables."""
+    others = {"a": "plain", "b": "best", "f": "limit", "g": "cuda_graph"}
+    others = {letter: row for letter, row in others.items() if row in ("limit", *times.counted)}
     rows = []
     for row in times.counted:
         by_round = times.counted[row]
         cells = [label(row), f"{times.seconds(row):.2f}", f"{min(by_round):.2f}-{max(by_round):.2f}"]
         cells.append("" if row.startswith("limit") else f"{statistics.median(times.first[row]):.2f}")
-        for other in ("plain", "best", "limit"):
+        for other in others.values():
             value = times.ratio(row, other)
             cells.append("" if math.isnan(value) or row.startswith("limit") else f"{value:.2f}")
         rows.append(cells)
-    report.table(["seconds per epoch", "median", "rounds", "first epoch", "/ a", "/ b", "/ f"], rows)
+    header = ["seconds per epoch", "median", "rounds", "first epoch", *(f"/ {letter}" for letter in others)]
+    report.table(header, rows)
     rates = [
         f"{images * operations / times.seconds(row) / 1e9:,.0f} GFLOP/s in {row.removeprefix('limit ')}"
         for row in times.counted
@@ -145,12 +122,17 @@ def show(times: Times, report: Report, operations: float, images: int) -> None:
             f"metrics.json of `fit` says {reported:,.0f} images per second, {images / reported:.2f} s per epoch: there "
             "the first epoch counts, and so does writing checkpoints."
         )
+    cost = times.ratio("deterministic", "fit")
+    if not math.isnan(cost):
+        report.sentence(f"`--trainer.deterministic true` takes {cost:.2f} x the time of training without it.")
     targets = []
     for row, other, most in TARGETS:
         value = times.ratio(row, other)
         if not math.isnan(value):
-            name = {"plain": "a", "best": "b", "limit": "f"}[other]
-            targets.append([f"{label(row)} / {name}", f"{value:.2f}", f"{most:.2f}", "yes" if value <= most else "no"])
+            letter = next(letter for letter, name in others.items() if name == other)
+            targets.append(
+                [f"{label(row)} / {letter}", f"{value:.2f}", f"{most:.2f}", "yes" if value <= most else "no"]
+            )
     if targets:
         report.table(["target", "measured", "at most", "met"], targets)
 
