@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from lightning import seed_everything
 from torch.utils.flop_counter import FlopCounterMode
 
+from aeanomaly.cli import main
+from aeanomaly.models.dense import DenseAutoencoder
 from tests.conftest import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "benchmarks"
@@ -96,6 +99,38 @@ def test_operations_of_a_step_are_those_that_torch_counts(monkeypatch: pytest.Mo
         loss.backward()
     assert limit.forward_operations() == forward.get_total_flops() / 2
     assert limit.step_operations() == (forward.get_total_flops() + backward.get_total_flops()) / 2
+
+
+def test_best_plain_loop_ends_with_the_weights_of_fit(
+    mnist_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    contestants, few = load("contestants", monkeypatch), load("few_mnist", monkeypatch)
+    words = ["fit", "--config", str(REPOSITORY / "configs" / "base.yaml"), "--data", "few_mnist.FewMNIST"]
+    words += ["--data.images", "640", "--data.data_dir", str(mnist_dir), "--data.split_seed", "9"]
+    words += ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.max_epochs", "2"]
+    assert main([*words, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
+    fitted = torch.load(last, weights_only=True)["state_dict"]
+
+    data = few.FewMNIST(640, anomaly_classes=[0], data_dir=str(mnist_dir), split_seed=9)
+    data.prepare_data()
+    data.setup()
+    loader = data.train_dataloader()
+    images = loader.dataset.images.flatten(1)
+    torch.set_flush_denormal(True)
+    try:
+        seed_everything(9)
+        first = DenseAutoencoder().state_dict()
+        net = contestants.study_net()
+        net.load_state_dict(dict(zip(net.state_dict(), first.values(), strict=True)))
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.005, fused=True)
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            contestants.best_epoch(net, optimizer, images, torch.cat(list(loader.sampler)))
+    finally:
+        torch.set_flush_denormal(False)
+    for name, weight in zip(first, net.state_dict().values(), strict=True):
+        assert torch.equal(weight, fitted[f"net.{name}"]), name
 
 
 def test_result_without_a_section_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
