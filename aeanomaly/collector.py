@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aeanomaly.distributed import gather_in_order, gather_rows
 from aeanomaly.errors import UserError
+from aeanomaly.growing import GrowingColumns
 from aeanomaly.outputs import Batch, Evaluation, Output
 from aeanomaly.scores.base import Score
 
@@ -34,8 +35,8 @@ class Collector:
         """Start a new pass; ``defer_fitted`` postpones fitted scores to its end."""
         self._deferred = {name for name, score in self.scores.items() if defer_fitted and score.fitted_on}
         self._kept_fields = sorted({field for name in self._deferred for field in self.scores[name].reads})
-        self._columns: list[dict[str, Tensor]] = []
-        self._outputs: list[Output] = []
+        self._columns, self._outputs = GrowingColumns(), GrowingColumns()
+        self._batch_sizes: list[int] = []
         self._loss_sum = 0.0
         self._loss_count = 0
         self.cached: Evaluation | None = None
@@ -44,9 +45,10 @@ class Collector:
         """Score a batch, remember the result, and return the scores known by now; ``output`` is float32."""
         scores = {name: _score(score, output) for name, score in self.scores.items() if name not in self._deferred}
         columns = {"label": batch.label, "is_anomaly": batch.is_anomaly, "index": batch.position, "code": output.code}
-        self._columns.append(columns | scores)
+        self._columns.add(columns | scores)
+        self._batch_sizes.append(len(batch.position))
         if self._deferred:
-            self._outputs.append(output.only(self._kept_fields))
+            self._outputs.add(output.only(self._kept_fields).tensors())
         return scores
 
     def add_loss(self, loss: Tensor, count: int) -> None:
@@ -65,13 +67,14 @@ class Collector:
         """The kept fields of the normal images of all devices, ordered by index."""
         columns = self._local_columns()
         normal = ~columns["is_anomaly"]
-        local = {name: value[normal] for name, value in Output.cat(self._outputs).only(reads).tensors().items()}
+        kept = Output.from_tensors(self._outputs.columns()).only(reads)
+        local = {name: value[normal] for name, value in kept.tensors().items()}
         return Output.from_tensors(gather_in_order(local, columns["index"][normal], strategy))
 
     def _local_columns(self) -> dict[str, Tensor]:
-        if not self._columns:
+        if not self._batch_sizes:
             raise UserError("there is nothing to evaluate: the evaluation loader yielded no batch")
-        return {name: torch.cat([columns[name] for columns in self._columns]) for name in self._columns[0]}
+        return self._columns.columns()
 
     def evaluation(self, strategy: Strategy, thresholds: dict[str, dict[str, float]]) -> Evaluation:
         """Everything gathered; computed once per pass, or again after ``cached`` was set to None.
@@ -84,8 +87,8 @@ class Collector:
 
     def _gather(self, strategy: Strategy) -> Evaluation:
         columns = self._local_columns()
-        for name in self._deferred:
-            columns[name] = torch.cat([_score(self.scores[name], output) for output in self._outputs])
+        if self._deferred:
+            columns |= self._deferred_scores()
         rows = {name: rows.cpu() for name, rows in gather_in_order(columns, columns["index"], strategy).items()}
         return Evaluation(
             scores={name: rows[name] for name in self.scores},
@@ -95,6 +98,15 @@ class Collector:
             is_anomaly=rows["is_anomaly"],
             index=rows["index"],
         )
+
+    def _deferred_scores(self) -> dict[str, Tensor]:
+        """In the batches in which the images came: a score may need far more memory for a batch than it returns."""
+        pieces = {name: kept.split(self._batch_sizes) for name, kept in self._outputs.columns().items()}
+        scores = GrowingColumns()
+        for number in range(len(self._batch_sizes)):
+            output = Output.from_tensors({name: piece[number] for name, piece in pieces.items()})
+            scores.add({name: _score(self.scores[name], output) for name in self._deferred})
+        return scores.columns()
 
 
 def _score(score: Score, output: Output) -> Tensor:

@@ -9,11 +9,10 @@ Shape legend, used by every docstring of the package:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 
@@ -79,12 +78,6 @@ class Output:
             else:
                 setattr(output, name, value)
         return output
-
-    @staticmethod
-    def cat(parts: Sequence[Output]) -> Output:
-        """Several outputs with the same fields as one, batch after batch."""
-        columns = [part.tensors() for part in parts]
-        return Output.from_tensors({name: torch.cat([column[name] for column in columns]) for name in columns[0]})
 
 
 @dataclass

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aeanomaly.cli import main
@@ -19,7 +20,7 @@ PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with every file that the page shows, importable and the current one."""
     files = re.findall(r"^`(\w+\.(?:py|yaml))`:\n\n```\w+\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
-    assert len(files) == 8
+    assert len(files) == 9
     for name, content in files:
         (tmp_path / name).write_text(content)
     monkeypatch.chdir(tmp_path)
@@ -40,6 +41,15 @@ def test_a_dataset(project: Path) -> None:
     metrics = fit(project, "stripes.yaml")
     assert metrics["data"] == "Stripes"
     assert (metrics["test_normal"], metrics["test_anomaly"]) == (200, 100)
+
+
+def test_images_in_files(project: Path) -> None:
+    for part, count in (("train", 300), ("test", 60)):
+        np.save(f"{part}_images.npy", np.random.default_rng(0).integers(0, 256, (count, 8, 8), dtype=np.uint8))
+        np.save(f"{part}_labels.npy", np.arange(count) % 3)
+    metrics = fit(project, "files.yaml")
+    assert (metrics["data"], metrics["data_source"]) == ("ArrayFiles", "train_images.npy")
+    assert (metrics["test_normal"], metrics["test_anomaly"]) == (40, 20)
 
 
 def test_a_net(project: Path) -> None:

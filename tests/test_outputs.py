@@ -53,20 +53,6 @@ def test_tensors_and_back() -> None:
     assert same(output().only(tensors).tensors(), tensors)
 
 
-def test_cat_joins_every_field_in_order() -> None:
-    parts = [output(4, seed=0), output(0, seed=1), output(3, seed=2)]
-    joined = Output.cat(parts)
-    for name, value in joined.tensors().items():
-        assert len(value) == 7
-        assert torch.equal(value[:4], parts[0].tensors()[name])
-        assert torch.equal(value[4:], parts[2].tensors()[name])
-
-
-def test_cat_of_lighter_outputs_stays_light() -> None:
-    light = [output(seed=seed).only(["features.layer1"]) for seed in (0, 1)]
-    assert set(Output.cat(light).tensors()) == {"features.layer1"}
-
-
 def test_float_converts_every_field() -> None:
     half = Output.from_tensors({name: value.bfloat16() for name, value in output().tensors().items()})
     assert {value.dtype for value in half.float().tensors().values()} == {torch.float32}

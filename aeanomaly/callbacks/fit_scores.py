@@ -8,6 +8,7 @@ from torch import Tensor
 
 from aeanomaly.distributed import gather_in_order, on_rank_zero
 from aeanomaly.errors import UserError
+from aeanomaly.growing import GrowingColumns
 from aeanomaly.module import LitAutoencoder
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
@@ -72,10 +73,11 @@ def _training_outputs(score: Score, trainer: L.Trainer, module: LitAutoencoder) 
     loader = getattr(getattr(trainer, "datamodule", None), "train_in_order_dataloader", None)
     if loader is None:
         raise UserError(f"score {score.name!r} is fitted on training images, which needs a OneClassDataModule")
-    outputs, index = [], []
+    kept = GrowingColumns()
     with trainer.precision_plugin.val_step_context():
         for batch in loader():
             batch = trainer.strategy.batch_to_device(batch)
-            outputs.append(module(batch.image).float().only(score.reads))
-            index.append(batch.position)
-    return Output.from_tensors(gather_in_order(Output.cat(outputs).tensors(), torch.cat(index), trainer.strategy))
+            kept.add({"index": batch.position} | module(batch.image).float().only(score.reads).tensors())
+    columns = kept.columns()
+    index = columns.pop("index")
+    return Output.from_tensors(gather_in_order(columns, index, trainer.strategy))

@@ -1,0 +1,45 @@
+"""Columns that grow batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+_FIRST_ROWS = 4096
+
+
+class GrowingColumns:
+    """Tensors with a row per image, extended by a batch at a time, in memory that doubles when it is full.
+
+    Keeping the batches themselves in a list takes far more memory than they hold: small tensors end up between the
+    large ones of a training or evaluation step, and what the latter leave is in pieces too small to be used again. A
+    validation pass over 200,000 images of 28x28 pixels so kept 1.1 GB for 8 MB of results.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Tensor] = {}  # as many rows each as there is room for
+        self._rows = 0
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def add(self, batch: Mapping[str, Tensor]) -> None:
+        """Append the (B, ...) rows of every column; all batches have the same columns, dtypes and devices."""
+        count = len(next(iter(batch.values())))
+        if not self._columns:
+            self._columns = {name: rows.new_empty((0, *rows.shape[1:])) for name, rows in batch.items()}
+        for name, rows in batch.items():
+            if self._rows + count > len(self._columns[name]):
+                self._columns[name] = self._with_room(self._columns[name], self._rows + count)
+            self._columns[name][self._rows : self._rows + count] = rows
+        self._rows += count
+
+    def _with_room(self, column: Tensor, rows: int) -> Tensor:
+        larger = column.new_empty((max(_FIRST_ROWS, rows, 2 * self._rows), *column.shape[1:]))
+        larger[: self._rows] = column[: self._rows]
+        return larger
+
+    def columns(self) -> dict[str, Tensor]:
+        """All (N, ...) rows added so far, by name, as views that a later `add` may or may not change."""
+        return {name: column[: self._rows] for name, column in self._columns.items()}
