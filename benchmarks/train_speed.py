@@ -78,10 +78,11 @@ def time_fit(times: Times, row: str, words: list[str], options: argparse.Namespa
         measured = json.loads(clock.read_text())
         times.add(row, measured["training"])
         times.add(row + WHOLE, measured["whole"])
-        times.limits[row] = "limit bf16" if "bf16" in (run / "config.yaml").read_text() else "limit float32"
+        record = json.loads((run / "metrics.json").read_text())
+        times.limits[row] = "limit bf16" if record["precision"].startswith("bf16") else "limit float32"
         times.limits[row + WHOLE] = times.limits[row]
         if row == "fit":
-            times.reported.append(json.loads((run / "metrics.json").read_text())["train_images_per_second"])
+            times.reported.append(record["train_images_per_second"])
 
 
 def label(row: str) -> str:
