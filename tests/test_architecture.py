@@ -26,6 +26,7 @@ ALLOWED = {
     "optim": set(),
     "hparams": set(),
     "distributed": {"errors"},
+    "failure_watch": {"distributed"},
     "collector": {"distributed", "errors", "outputs", "scores"},
     "module": {"collector", "errors", "models", "optim", "outputs", "scores", "thresholds"},
     "callbacks": FLOOR | {"distributed", "figures", "hparams", "metrics", "module", "run_logger", "scores"},
