@@ -11,6 +11,7 @@ nor of a first process that fails itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -72,6 +73,7 @@ class FailureWatch(threading.Thread):
         self._trainer, self._discard = trainer, discard
         self._children: list[subprocess.Popen[bytes]] = []
         self._store: Any = None
+        self._known: Failure | None = None  # by this thread; the store may be gone when the main thread asks
         self._over = threading.Event()
         self._parent = os.getppid()
 
@@ -86,7 +88,9 @@ class FailureWatch(threading.Thread):
         self.close()
         own = self._failure(error, 2 if mistake else 1)
         first = self._first_failure(own, not isinstance(error, ElsewhereError))
+        self._acknowledge()
         self._end_children(0.0 if first == own else _GRACE)
+        self._wait_for_others()
         if first == own:
             return None
         if first.status == 2:
@@ -103,10 +107,9 @@ class FailureWatch(threading.Thread):
 
     def _first_failure(self, own: Failure, may_be_first: bool) -> Failure:
         """The failure to blame: ``own``, or one that another process wrote down or died of."""
-        if may_be_first:
+        known, patience = self._known, _GRACE
+        if may_be_first and known is None:
             known, patience = self._record(own), 3 * _PERIOD if self._children else 0.0
-        else:
-            known, patience = None, _GRACE
         deadline = time.monotonic() + patience
         while True:  # a connection closes a little before a killed process is seen to have ended
             killed = self._ended_child(by_signal=True)
@@ -126,11 +129,17 @@ class FailureWatch(threading.Thread):
             if self._over.wait(_PERIOD):
                 return
             self._adopt_children()
-            failure = self._recorded() or self._ended_child() or self._lost_parent()
+            killed = self._ended_child(by_signal=True)  # before what others wrote down: they suffer from it
+            failure = killed or self._recorded() or self._ended_child() or self._lost_parent()
+        if failure.rank == self._trainer.global_rank:
+            return
+        self._known = failure
+        self._acknowledge()
         # The main thread usually gets an error of its own now, and ends in order.
-        if failure.rank == self._trainer.global_rank or self._over.wait(_GRACE):
+        if self._over.wait(_GRACE):
             return
         self._end_children(_GRACE)
+        self._wait_for_others()
         if failure.status == 2:
             self._discard()
         report(failure, self._trainer)
@@ -189,6 +198,23 @@ class FailureWatch(threading.Thread):
             return _read(store.compare_set(_key(), "", json.dumps(asdict(failure)))) if store is not None else None
         except RuntimeError:
             return None
+
+    def _acknowledge(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            store = self._connect()
+            if store is not None:
+                store.set(f"{_key()}/{self._trainer.global_rank}", "")
+
+    def _wait_for_others(self) -> None:
+        """The first process may hold the store: it stays until the others have read there what happened."""
+        others = range(len(self._children) + 1, self._trainer.world_size)
+        deadline = time.monotonic() + _GRACE
+        with contextlib.suppress(RuntimeError):
+            store = self._connect()
+            while store is not None and self._trainer.global_rank == 0 and others and time.monotonic() < deadline:
+                if store.check([f"{_key()}/{rank}" for rank in others]):
+                    return
+                time.sleep(_PERIOD / 3)
 
     def _connect(self) -> Any:
         # A connection of its own: a process that waits for a key blocks all others that use the same one.

@@ -1,4 +1,4 @@
-"""What fails on one device only, for tests to give by class path."""
+"""What tests of several processes give by class path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import time
 from typing import Any, Literal
 
 import lightning as L
+import torch
 
+from aeanomaly.data.base import Arrays
+from aeanomaly.data.digits import Digits
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
@@ -54,3 +57,25 @@ class UnfittableScore(Score):
 
     def forward(self, output: Output) -> Any:
         return output.code.sum(1)
+
+
+class FewDigits(Digits):
+    """61 normal digits and one anomalous one for training and validation, one of each kind for the test."""
+
+    def load(self) -> Arrays:
+        whole = super().load()
+        normal, zeros = (whole.train_labels != 0).nonzero()[:61, 0], (whole.train_labels == 0).nonzero()[:1, 0]
+        train = torch.cat([normal, zeros])
+        test = torch.stack([(whole.test_labels != 0).nonzero()[0, 0], (whole.test_labels == 0).nonzero()[0, 0]])
+        return Arrays(
+            whole.train_images[train], whole.train_labels[train], whole.test_images[test], whole.test_labels[test]
+        )
+
+
+class DigitsOfOneMachine(Digits):
+    """Digits that the second process cannot find."""
+
+    def load(self) -> Arrays:
+        if os.environ["LOCAL_RANK"] == "1":
+            raise UserError("there is no data on this machine")
+        return super().load()
