@@ -25,14 +25,17 @@ class FailOnRank(L.Callback):
         hook: ``on_train_batch_start``, ``on_validation_batch_start`` or any other of a callback.
         how: raise a `UserError`, raise what a defect would raise, or have the process killed as by the kernel.
         stuck: leave the other devices where no error reaches them, as in a collective of NCCL.
+        epoch: when.
     """
 
-    def __init__(self, rank: int, hook: str, how: Literal["mistake", "defect", "kill"], stuck: bool = False) -> None:
-        self.rank, self.how, self.stuck = rank, how, stuck
+    def __init__(
+        self, rank: int, hook: str, how: Literal["mistake", "defect", "kill"], stuck: bool = False, epoch: int = 0
+    ) -> None:
+        self.rank, self.how, self.stuck, self.epoch = rank, how, stuck, epoch
         setattr(self, hook, self._fail)
 
     def _fail(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.sanity_checking:
+        if trainer.sanity_checking or trainer.current_epoch != self.epoch:
             return
         if trainer.global_rank != self.rank:
             if self.stuck:

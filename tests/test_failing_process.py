@@ -13,9 +13,9 @@ from tests.processes import DDP, run_commands, run_forked
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="looks after process groups, and forks")
 
 
-def failing(rank: int, hook: str, how: str, stuck: bool = False) -> list[str]:
+def failing(rank: int, hook: str, how: str, stuck: bool = False, epoch: int = 0) -> list[str]:
     """Options that let one process fail."""
-    settings = {"rank": rank, "hook": hook, "how": how, "stuck": stuck}
+    settings = {"rank": rank, "hook": hook, "how": how, "stuck": stuck, "epoch": epoch}
     return ["--trainer.callbacks+", json.dumps({"class_path": "tests.parts.FailOnRank", "init_args": settings})]
 
 
