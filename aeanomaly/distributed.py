@@ -14,6 +14,10 @@ from aeanomaly.errors import UserError
 T = TypeVar("T")
 
 
+class ElsewhereError(RuntimeError):
+    """A failure of another device, of which this one was told."""
+
+
 def gather_rows(rows: Tensor, strategy: Strategy) -> Tensor:
     """The (N_i, ...) rows of every device, one after the other, on every device.
 
@@ -55,7 +59,7 @@ def on_rank_zero(compute: Callable[[], T], strategy: Strategy) -> T:
 
     Raises:
         UserError: if ``compute`` raised it.
-        RuntimeError: on the other devices, for any other exception.
+        ElsewhereError: on the other devices, for any other exception.
     """
     if getattr(strategy, "world_size", 1) == 1:
         return compute()
@@ -74,5 +78,5 @@ def on_rank_zero(compute: Callable[[], T], strategy: Strategy) -> T:
     if kind == "user error":
         raise UserError(str(value))
     if kind == "error":
-        raise RuntimeError(f"failed on the first device: {value}")
+        raise ElsewhereError(f"failed on the first device: {value}")
     return value  # type: ignore[return-value]

@@ -23,6 +23,7 @@ from aeanomaly.cli_errors import one_line
 from aeanomaly.cli_options import complete_options
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.errors import UserError
+from aeanomaly.failure_watch import FailureWatch, StoppedError, report
 from aeanomaly.files import write_whole
 from aeanomaly.honesty import refuse_anomalous_monitors
 from aeanomaly.module import LitAutoencoder
@@ -50,6 +51,7 @@ class AnomalyCLI(LightningCLI):
 
     command: str
     logger: RunLogger | None = None
+    watch: FailureWatch | None = None
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The command at hand only, so that no parser is built for the others."""
@@ -103,7 +105,16 @@ class AnomalyCLI(LightningCLI):
             config["callbacks"] = [c for c in config.get("callbacks") or [] if not isinstance(c, Checkpoint)]
         if config.get("enable_progress_bar") is not False:
             callbacks.append(Progress())
-        return super()._instantiate_trainer(config, callbacks)
+        trainer = super()._instantiate_trainer(config, callbacks)
+        if trainer.world_size > 1:
+            self.watch = FailureWatch(trainer, self.discard_run)
+            self.watch.start()
+        return trainer
+
+    def discard_run(self) -> None:
+        """Remove the directory of a run without any result."""
+        if self.logger is not None:
+            self.logger.discard()
 
     def before_instantiate_classes(self) -> None:
         """Refuse to evaluate a net with random weights."""
@@ -160,6 +171,7 @@ def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
 
     Raises:
         UserError: after a user's mistake; the directory of a run without any result is removed.
+        StoppedError: if another process of the run failed first.
     """
     try:
         with command_process([command, *complete_options(command, list(options))]):
@@ -175,11 +187,16 @@ def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
         raise UserError(one_line(str(error))) from error
     except Exception as error:
         mistake = _users_mistake(error)
+        stopped = cli.watch.settle(error, mistake is not None) if cli.watch is not None else None
+        if stopped is not None:
+            raise stopped from error
         if mistake is None:
             raise
-        if cli.logger is not None:
-            cli.logger.discard()
+        cli.discard_run()
         raise UserError(str(mistake)) from error
+    finally:
+        if cli.watch is not None:
+            cli.watch.close()
 
 
 def run_trainer_command(command: str, options: Sequence[str]) -> int:
@@ -190,10 +207,14 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
         options: the words after it.
 
     Returns:
-        The exit status: 0, or 2 after a user's mistake.
+        The exit status: 0, or 2 after a user's mistake. Processes that another one's failure stops have its status.
     """
+    cli = AnomalyCLI.__new__(AnomalyCLI)
     try:
-        run_cli(AnomalyCLI.__new__(AnomalyCLI), command, options)
+        run_cli(cli, command, options)
     except UserError as error:
         return fail(str(error))
+    except StoppedError as stopped:
+        report(stopped.failure, cli.trainer)
+        return stopped.failure.status
     return 0

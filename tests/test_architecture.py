@@ -26,6 +26,7 @@ ALLOWED = {
     "optim": set(),
     "hparams": set(),
     "distributed": {"errors"},
+    "failure_watch": {"distributed"},
     "growing": set(),
     "collector": {"distributed", "errors", "growing", "outputs", "scores"},
     "module": {"captured", "collector", "errors", "models", "optim", "outputs", "scores", "stepping", "thresholds"},

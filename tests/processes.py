@@ -1,0 +1,102 @@
+"""The command line in several processes: started by Lightning, or by the test as a job scheduler would start them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from aeanomaly.cli import main
+from tests.conftest import DEBUG, REPOSITORY
+
+DDP = ["--config", DEBUG, "--config", str(REPOSITORY / "configs" / "ddp.yaml"), "--trainer.accelerator", "cpu"]
+
+
+class Ended(NamedTuple):
+    """How a process ended, and what it said on both streams."""
+
+    status: int
+    said: str
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def run_commands(commands: list[list[str]], folder: Path, limit: float = 120) -> list[Ended]:
+    """Run commands at the same time, and see that they end in time and leave no process behind.
+
+    Args:
+        commands: the words of each.
+        folder: for what they say.
+        limit: seconds for all of them.
+    """
+    outputs = [folder / f"said_{number}.txt" for number in range(len(commands))]
+    deadline = time.monotonic() + limit
+    processes = []
+    for words, output in zip(commands, outputs, strict=True):
+        with output.open("w") as stream:
+            processes.append(
+                subprocess.Popen(words, cwd=REPOSITORY, stdout=stream, stderr=stream, start_new_session=True)
+            )
+    try:
+        statuses = [process.wait(max(0.0, deadline - time.monotonic())) for process in processes]
+        left = [process.args for process in processes if _group_exists(process.pid)]
+        assert not left, "a process outlived the command that started it"
+    finally:
+        for process in processes:
+            if _group_exists(process.pid):
+                os.killpg(process.pid, signal.SIGKILL)
+    return [Ended(status, output.read_text()) for status, output in zip(statuses, outputs, strict=True)]
+
+
+def _group_exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def run_forked(words: list[str], count: int, folder: Path, limit: float = 60) -> list[Ended]:
+    """Run one command as ``count`` processes of one group, each with its rank in the environment.
+
+    They are forked from a server that has imported torch and lightning already, which saves most of the time.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["aeanomaly.trainer_cli"])
+    port, deadline = free_port(), time.monotonic() + limit
+    outputs = [folder / f"said_{rank}.txt" for rank in range(count)]
+    words = [*words, "--trainer.devices", str(count)]
+    processes = [
+        context.Process(target=_run_as_rank, args=(words, rank, count, port, str(outputs[rank])), daemon=True)
+        for rank in range(count)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        assert all(process.exitcode is not None for process in processes), "a process hangs"
+        return [Ended(process.exitcode or 0, o.read_text()) for process, o in zip(processes, outputs, strict=True)]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def _run_as_rank(words: list[str], rank: int, count: int, port: int, output: str) -> None:
+    stream = os.open(output, os.O_WRONLY | os.O_CREAT)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(count)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    sys.exit(main(words))
