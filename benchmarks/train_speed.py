@@ -2,13 +2,14 @@
 
     python benchmarks/train_speed.py --variant fast=configs/fast.yaml
 
-Every loop runs in a fresh process, all of them in turn, several rounds; about eight minutes on two CPU cores. The first
+Every loop runs in a fresh process, all of them in turn, several rounds; about ten minutes on two CPU cores. The first
 epoch of a process is not counted, as it starts threads and allocates memory, but shown. A figure is the median over the
 rounds of the mean over the counted epochs, a ratio the median of the ratios within the rounds.
 
 Loops that leave out an incomplete last batch are scaled to the same number of images. `training` ends where
-validation starts, `whole epoch` where the next epoch starts (validation, fitting of scores, metrics, checkpoints;
-figures are drawn every fifth epoch only).
+validation starts, `whole epoch` where the next epoch starts (validation, fitting of scores, metrics, figures,
+checkpoints). The five epochs of a process are what configs/fast.yaml needs for one validation, and the figures of
+base.yaml for one drawing; both fall into the last.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3, help="counted epochs of each process, after a first one")
+    parser.add_argument("--epochs", type=int, default=4, help="counted epochs of each process, after a first one")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="of plain best lightning fit ... and the variants")
     fit_command.add_options(parser)
     add_options(parser)
