@@ -86,8 +86,7 @@ class CapturedStep(PlainStep):
 
     def _forward_backward_update(self) -> Tensor:
         assert self._image is not None
-        with self.precision.train_step_context():
-            loss = self.loss(self._image)
+        loss = self.forward(self._image)
         self.update(loss)
         return loss.detach()
 

@@ -17,7 +17,8 @@ from aeanomaly.collector import Collector
 from aeanomaly.errors import UserError
 from aeanomaly.models.base import Autoencoder
 from aeanomaly.optim import Adam
-from aeanomaly.outputs import Batch, Evaluation, Output
+from aeanomaly.outputs import Batch, Batches, Evaluation, Output
+from aeanomaly.running_loss import RunningLoss
 from aeanomaly.scores.base import Score
 from aeanomaly.stepping import PlainStep, count_steps, recount_calls, step_schedules, steps_per_call
 from aeanomaly.thresholds import Threshold
@@ -74,9 +75,8 @@ class LitAutoencoder(L.LightningModule):
         values = torch.full((len(self.scores), len(self.thresholds)), float("nan"))
         self.register_buffer("threshold_values", values)
         self._collector = Collector(self.score_modules)
-        self._loss_sum, self._loss_count = torch.zeros(()), 0
-        self._loss_point: Tensor | None = None  # the last mean written, until Lightning has it too
-        self._call: tuple[Batch, ...] = ()
+        self._running_loss = RunningLoss()
+        self._call: Batches = ()
         self._plain_step: PlainStep | None = None
         self._random_state: Tensor | None = None
 
@@ -134,7 +134,7 @@ class LitAutoencoder(L.LightningModule):
     @property
     def running_loss(self) -> float:
         """Mean training loss since it was last logged; reading it waits for the device."""
-        return float(self._loss_sum) / max(1, self._loss_count)
+        return self._running_loss.mean()
 
     @property
     def steps_per_call(self) -> int:
@@ -157,7 +157,7 @@ class LitAutoencoder(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
-        self._loss_sum, self._loss_count = torch.zeros((), device=self.device), 0
+        self._running_loss = RunningLoss(self.device, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         self._plain_step = None
         recount_calls(self.trainer)
         if self._random_state is not None:
@@ -170,44 +170,40 @@ class LitAutoencoder(L.LightningModule):
         if seed is not None:
             torch.manual_seed((int(seed) << 24) + (self.current_epoch << 12) + self.global_rank)
 
-    def on_train_batch_start(self, batch: Batch | tuple[Batch, ...], batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch | Batches, batch_idx: int) -> None:
         """Keep the batches of a call for `optimizer_step`, which is not given them."""
-        self._call = () if isinstance(batch, Batch) else batch[:-1]
+        self._call = () if isinstance(batch, Batch) else batch
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Take the steps of this call: all but the last here, the last as Lightning does."""
-        if self._call:
+        others = len(self._call) - 1
+        if others > 0:
             if self._plain_step is None:
                 kind = CapturedStep if self.cuda_graph and self.device.type == "cuda" else PlainStep
                 plain = getattr(optimizer, "optimizer", optimizer)
                 precision, schedules = self.trainer.precision_plugin, step_schedules(self.trainer)
                 self._plain_step = kind(self.net.loss, plain, precision, schedules)
-            before = self.global_step
-            for number, batch in enumerate(self._call, start=1):
-                self._add_loss(self._plain_step.take(batch.image), before + number)
-            count_steps(self.trainer, len(self._call))
-            self._call = ()
+            plain_step, running_loss = self._plain_step, self._running_loss
+            for number, step in enumerate(range(self.global_step + 1, self.global_step + 1 + others)):
+                running_loss.add(plain_step.take(self._call[number].image))
+                if step % running_loss.every == 0:
+                    running_loss.log(self.trainer, step)
+            count_steps(self.trainer, others)
+        self._call = ()
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
-    def training_step(self, batch: Batch | tuple[Batch, ...], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch | Batches, batch_idx: int) -> Tensor:
         """The net's own loss on the batch, the last one if there are several; labels are not looked at."""
-        last = batch if isinstance(batch, Batch) else batch[-1]
+        last = batch if isinstance(batch, Batch) else batch[len(batch) - 1]
         loss: Tensor = self.net.loss(last.image)
-        self._add_loss(loss.detach(), self.global_step + 1)
-        if self._loss_point is not None:
-            self.log("train/loss", self._loss_point, logger=False)
-            self._loss_point = None
+        running_loss, step = self._running_loss, self.global_step + 1
+        running_loss.add(loss.detach())
+        if step % running_loss.every == 0:
+            running_loss.log(self.trainer, step)
+        if running_loss.point is not None:  # for the progress bar and callbacks
+            self.log("train/loss", running_loss.point, logger=False)
+            running_loss.point = None
         return loss
-
-    def _add_loss(self, loss: Tensor, step: int) -> None:
-        # Logging every step would cost more than the step of so small a net: add up, and log now and then.
-        self._loss_sum = self._loss_sum + loss
-        self._loss_count += 1
-        if step % getattr(self.trainer, "log_every_n_steps", 50) == 0:
-            mean: Any = self.trainer.strategy.reduce(self._loss_sum / self._loss_count, reduce_op="mean")
-            self._loss_point, self._loss_sum, self._loss_count = mean, torch.zeros((), device=self.device), 0
-            for logger in self.loggers:  # not `self.log`, which can only write at the end of a call
-                logger.log_metrics({"train/loss": float(mean), "epoch": self.current_epoch}, step=step - 1)
 
     # -- evaluation ----------------------------------------------------------------------------------------------------
 

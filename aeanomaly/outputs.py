@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -23,6 +23,14 @@ class Batch(NamedTuple):
     label: Tensor  # (B,) int64, the class of the image; no training step reads it
     is_anomaly: Tensor  # (B,) bool
     position: Tensor  # (B,) int64, of the image in its split
+
+
+class Batches(Protocol):
+    """Several batches that are trained on one after the other in one call of the loop, see `aeanomaly.stepping`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> Batch: ...
 
 
 @dataclass

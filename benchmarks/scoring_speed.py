@@ -33,7 +33,7 @@ from markdown_section import Report, add_options
 from pyod_loop import pyod_options
 from torch import Tensor
 
-from aeanomaly.data.loading import ImageTable
+from aeanomaly.data.table import ImageTable
 from aeanomaly.process import command_process
 from aeanomaly.trainer_cli import AnomalyCLI, run_cli
 

@@ -29,7 +29,9 @@ ALLOWED = {
     "failure_watch": {"distributed"},
     "growing": set(),
     "collector": {"distributed", "errors", "growing", "outputs", "scores"},
-    "module": {"captured", "collector", "errors", "models", "optim", "outputs", "scores", "stepping", "thresholds"},
+    "module": {"captured", "collector", "errors", "models", "optim", "outputs", "running_loss", "scores"}
+    | {"stepping", "thresholds"},
+    "running_loss": set(),
     "schedules": {"errors"},
     "precision": set(),
     "stepping": {"precision"},

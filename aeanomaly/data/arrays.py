@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +11,7 @@ from torch import Tensor
 
 from aeanomaly.data.array_files import MappedBytes, read_array, read_header
 from aeanomaly.data.base import Arrays, OneClassDataModule
-from aeanomaly.data.loading import ImageTable
 from aeanomaly.errors import UserError
-from aeanomaly.outputs import Batch
-
-
-class _AnnouncingTable(ImageTable):
-    """An `ImageTable` that has its images fetched all at once before it reads them."""
-
-    def __init__(self, table: ImageTable, mapped: MappedBytes) -> None:
-        super().__init__(table._images, table.labels, table.is_anomaly, table._rows)
-        self._mapped = mapped
-
-    def _batch(self, index: Tensor) -> Batch:
-        self._mapped.will_read(index if self._rows is None else self._rows.index_select(0, index))
-        return super()._batch(index)
 
 
 class ArrayFiles(OneClassDataModule):
@@ -92,14 +78,9 @@ class ArrayFiles(OneClassDataModule):
             )
         return Arrays(train, self._labels("train_labels", len(train)), test, self._labels("test_labels", len(test)))
 
-    def setup(self, stage: str | None = None) -> None:
-        """Load and split, once."""
-        if self._tables:
-            return
-        super().setup(stage)
-        if self.memory_map:
-            for part, table in self._tables.items():
-                self._tables[part] = _AnnouncingTable(table, self._mapped["test" if part == "test" else "train"])
+    def will_read(self, part: str) -> Callable[[Tensor], None] | None:
+        """Have the images of a batch, or of several, fetched all at once before they are read one after the other."""
+        return self._mapped["test" if part == "test" else "train"].will_read if self.memory_map else None
 
     @property
     def source(self) -> str:

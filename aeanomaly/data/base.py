@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
 import torch
 from torch import Tensor
 
-from aeanomaly.data.loading import ImageTable, IndexBatches, IndexLoader, index_loader
+from aeanomaly.data.loading import IndexBatches, IndexLoader, index_loader
 from aeanomaly.data.splits import Split, anomaly_mask, split_training_set
+from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
-
-# Bytes of float32 images handed over at a time, at most: what a CPU keeps in its cache, what a GPU hardly notices.
-_TOGETHER_ON_CPU, _TOGETHER_ON_GPU = 8 * 2**20, 256 * 2**20
 
 
 class Arrays(NamedTuple):
@@ -80,6 +77,10 @@ class OneClassDataModule(L.LightningDataModule):
         """The whole labelled data set; called once per process, after `prepare_data`."""
         raise NotImplementedError(f"{type(self).__name__} must define load()")
 
+    def will_read(self, part: str) -> Callable[[Tensor], None] | None:
+        """What to tell the rows of the array of ``train``, ``val`` or ``test`` that are read next; None if nobody."""
+        return None
+
     @property
     def source(self) -> str:
         """Where the images came from, for the records of the run."""
@@ -97,7 +98,7 @@ class OneClassDataModule(L.LightningDataModule):
         val = torch.cat([split.val_normal, split.val_anomaly])
         train_labels, val_labels = arrays.train_labels[split.train], arrays.train_labels[val]
         self._tables = {
-            part: ImageTable(images, labels, torch.isin(labels, anomalous_classes), rows)
+            part: ImageTable(images, labels, torch.isin(labels, anomalous_classes), rows, self.will_read(part))
             for part, images, labels, rows in (
                 ("train", arrays.train_images, train_labels, split.train),
                 ("val", arrays.train_images, val_labels, val),
@@ -124,7 +125,10 @@ class OneClassDataModule(L.LightningDataModule):
         if batch_size < world_size:
             option = "batch_size" if shuffle else "eval_batch_size"
             raise UserError(f"data.{option} {batch_size} is smaller than the number of devices, {world_size}")
-        table = self._table_near(part, self.trainer.strategy.root_device if self.trainer else torch.device("cpu"))
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        table = self._table_near(part, device)
+        if table.device.type != device.type:  # each batch has yet to be moved, which is Lightning's task
+            together = 1
         batches = IndexBatches(
             len(table), batch_size, shuffle, self.split_seed, world_size, rank, together, table.device
         )
@@ -146,9 +150,6 @@ class OneClassDataModule(L.LightningDataModule):
         """Training images, in an order that depends on seed and epoch only."""
         # A module that steps through several batches in a call says how many.
         together = getattr(self.trainer and self.trainer.lightning_module, "steps_per_call", 1)
-        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        most_bytes = _TOGETHER_ON_GPU if on_gpu else _TOGETHER_ON_CPU
-        together = max(1, min(together, most_bytes // (4 * self.batch_size * math.prod(self.image_shape))))
         return self._loader("train", self.batch_size, shuffle=True, together=together)
 
     def train_in_order_dataloader(self) -> IndexLoader:

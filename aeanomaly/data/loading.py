@@ -1,96 +1,16 @@
-"""Batches by index from images that stay uint8 in memory.
-
-There is no per-image Python and no worker process: a batch is one gather from a tensor and one conversion, which for
-images of this size is faster than handing them between processes.
-"""
+"""Which images make up which batch, on which device, and where to go on in the middle of an epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler
 
+from aeanomaly.data.table import ImageTable
 from aeanomaly.outputs import Batch
-
-
-class ImageTable(Dataset[Batch]):
-    """Some of the images of an array, and their labels, read a batch of positions at a time.
-
-    The array is shared, not copied: training, validation and contamination are rows of one array, which may be larger
-    than memory (a mapped file).
-
-    Args:
-        images: (M, C, H, W) uint8.
-        labels: (N,) int64 classes.
-        is_anomaly: (N,) bool.
-        rows: (N,) int64, where in ``images`` each image is; None if N = M and they are all meant, in order.
-    """
-
-    def __init__(self, images: Tensor, labels: Tensor, is_anomaly: Tensor, rows: Tensor | None = None) -> None:
-        self._images, self._rows = images, rows
-        self.labels, self.is_anomaly = labels, is_anomaly
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the array."""
-        return self._images.nbytes
-
-    def to(self, device: torch.device, arrays: dict[int, Tensor]) -> ImageTable:
-        """The same table on a device, where a batch is gathered without a copy from the CPU.
-
-        Args:
-            device: where to.
-            arrays: arrays already there, by the address of the original; tables of one array share its copy.
-        """
-        address = self._images.data_ptr()
-        if address not in arrays:
-            arrays[address] = self._images.to(device)
-        rows = self._rows.to(device) if self._rows is not None else None
-        return ImageTable(arrays[address], self.labels.to(device), self.is_anomaly.to(device), rows)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the images are, and positions must be."""
-        return self.labels.device
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(C, H, W)."""
-        return tuple(self._images.shape[1:])
-
-    @property
-    def images(self) -> Tensor:
-        """The (N, C, H, W) uint8 images, copied if they are not the whole array."""
-        return self._images if self._rows is None else self._images.index_select(0, self._rows)
-
-    @overload
-    def __getitem__(self, index: Tensor) -> Batch: ...
-
-    @overload
-    def __getitem__(self, index: tuple[Tensor, ...]) -> tuple[Batch, ...]: ...
-
-    def __getitem__(self, index: Tensor | tuple[Tensor, ...]) -> Batch | tuple[Batch, ...]:
-        """The images at the (B,) positions, as float32 in [0, 1]; for several batches of positions, as many batches."""
-        if isinstance(index, Tensor):
-            return self._batch(index)
-        together = self._batch(torch.cat(index))  # one gather for all; each batch is a view of it
-        sizes = [len(positions) for positions in index]
-        return tuple(Batch(*fields) for fields in zip(*(column.split(sizes) for column in together), strict=True))
-
-    def _batch(self, index: Tensor) -> Batch:
-        rows = index if self._rows is None else self._rows.index_select(0, index)
-        return Batch(
-            image=self._images.index_select(0, rows) / 255,  # twice as fast as indexing with a tensor
-            label=self.labels.index_select(0, index),
-            is_anomaly=self.is_anomaly.index_select(0, index),
-            position=index,
-        )
 
 
 class IndexBatches(DistributedSampler[Tensor]):

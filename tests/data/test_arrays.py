@@ -17,7 +17,7 @@ import torch
 from aeanomaly.cli import main
 from aeanomaly.data.array_files import MappedBytes, read_header
 from aeanomaly.data.arrays import ArrayFiles
-from aeanomaly.data.loading import ImageTable
+from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch
 from tests.conftest import DEBUG

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aeanomaly.data.loading import ImageTable, IndexBatches, IndexLoader, index_loader
+from aeanomaly.data.loading import IndexBatches, IndexLoader, index_loader
+from aeanomaly.data.table import ImageTable
 
 
 def shards(length: int, batch_size: int, shuffle: bool, world_size: int, epoch: int = 0) -> list[list[list[int]]]:
