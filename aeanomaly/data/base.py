@@ -14,6 +14,7 @@ from aeanomaly.data.loading import IndexBatches, IndexLoader, index_loader
 from aeanomaly.data.splits import Split, anomaly_mask, split_training_set
 from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
+from aeanomaly.outputs import Batch
 
 
 class Arrays(NamedTuple):
@@ -167,6 +168,12 @@ class OneClassDataModule(L.LightningDataModule):
     def predict_dataloader(self) -> IndexLoader:
         """The whole test split."""
         return self.test_dataloader()
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave alone what is there already: Lightning would take each batch apart and put it together again."""
+        if isinstance(batch, Batch) and batch.image.device == device:
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def state_dict(self) -> dict[str, Any]:
         """What decides who trains and who is held out; it rides in the checkpoint."""
