@@ -19,6 +19,7 @@ from aeanomaly.models.base import Autoencoder
 from aeanomaly.optim import Adam
 from aeanomaly.outputs import Batch, Batches, Evaluation, Output
 from aeanomaly.running_loss import RunningLoss
+from aeanomaly.schedules import moves_of_schedule
 from aeanomaly.scores.base import Score
 from aeanomaly.stepping import PlainStep, count_steps, recount_calls, step_schedules, steps_per_call
 from aeanomaly.thresholds import Threshold
@@ -112,22 +113,11 @@ class LitAutoencoder(L.LightningModule):
             return optimizer
         plan = getattr(scheduler, "plan", None)
         if plan is not None:
-            plan(self._moves_of_schedule())
+            plan(moves_of_schedule(self.trainer, self.lr_interval))
         config: dict[str, Any] = {"scheduler": scheduler, "interval": self.lr_interval}
         if isinstance(scheduler, ReduceLROnPlateau):
             config["monitor"] = scheduler.monitor
         return {"optimizer": optimizer, "lr_scheduler": config}
-
-    def _moves_of_schedule(self) -> int:
-        """How many times a schedule moves during the fit: epochs or optimiser steps."""
-        epochs, most = self.trainer.max_epochs or -1, self.trainer.max_steps
-        if epochs < 0 and (most < 0 or self.lr_interval == "epoch"):
-            raise UserError("model.lr_scheduler needs to know how long the fit is: set trainer.max_epochs")
-        if self.lr_interval == "epoch":
-            return epochs
-        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        steps = -(-getattr(loader, "batches", len(loader)) // self.trainer.accumulate_grad_batches)
-        return min(count for count in (epochs * steps, most) if count >= 0)
 
     # -- training ------------------------------------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
+import lightning as L
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -54,3 +55,19 @@ class WarmupCosine(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """All but the length of the fit: a run that is resumed to train longer has a new one."""
         return {key: value for key, value in super().state_dict().items() if key != "total_steps"}
+
+
+def moves_of_schedule(trainer: L.Trainer, interval: Literal["epoch", "step"]) -> int:
+    """How many times a schedule moves during a fit: epochs, or optimiser steps.
+
+    Raises:
+        UserError: if the fit has no end.
+    """
+    epochs, most = trainer.max_epochs or -1, trainer.max_steps
+    if epochs < 0 and (most < 0 or interval == "epoch"):
+        raise UserError("model.lr_scheduler needs to know how long the fit is: set trainer.max_epochs")
+    if interval == "epoch":
+        return epochs
+    loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+    steps = -(-getattr(loader, "batches", len(loader)) // trainer.accumulate_grad_batches)
+    return min(count for count in (epochs * steps, most) if count >= 0)

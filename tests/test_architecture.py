@@ -29,7 +29,7 @@ ALLOWED = {
     "failure_watch": {"distributed"},
     "growing": set(),
     "collector": {"distributed", "errors", "growing", "outputs", "scores"},
-    "module": {"captured", "collector", "errors", "models", "optim", "outputs", "running_loss", "scores"}
+    "module": {"captured", "collector", "errors", "models", "optim", "outputs", "running_loss", "schedules", "scores"}
     | {"stepping", "thresholds"},
     "running_loss": set(),
     "schedules": {"errors"},

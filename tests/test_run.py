@@ -159,3 +159,11 @@ def test_without_logger_nothing_is_left_behind(tmp_path: Path, monkeypatch: pyte
     words += ["--model.scores+", "aeanomaly.scores.reconstruction.ReconstructionError"]
     assert main(words) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_epoch_is_validated_whatever_the_interval(fit: Callable[..., Path]) -> None:
+    run = fit("--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2")
+    events = EventAccumulator(str(run))
+    events.Reload()
+    assert [point.step for point in events.Scalars("val/loss")] == [2 * 37 - 1, 3 * 37 - 1]
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2

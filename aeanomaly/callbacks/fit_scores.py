@@ -20,6 +20,9 @@ class FitScores(L.Callback):
     It must come first among the callbacks, because the others read what it fits. Anomalous images have no part in
     it: scores see outputs of normal images, thresholds see scores of normal validation images. The fit runs on one
     device, its result is sent to all.
+
+    The last epoch is validated whatever ``trainer.check_val_every_n_epoch`` says: what it trained would otherwise be
+    neither fitted nor kept.
     """
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -29,6 +32,15 @@ class FitScores(L.Callback):
         if sizes is not None:
             for threshold in pl_module.thresholds.values():
                 threshold.fit(torch.zeros(sizes()["val_normal"]))
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Also when resuming within the last epoch, which has no `on_train_epoch_start`."""
+        self.on_train_epoch_start(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """See to it that the last epoch is validated."""
+        if trainer.check_val_every_n_epoch is not None and trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Fit everything on the pass that just ended."""
