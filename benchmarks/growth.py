@@ -4,7 +4,7 @@ Every run is a process of its own, once with the images in memory and once mappe
 the images of the training file; a sixth as many are tested, as in MNIST. All of it takes about six minutes on two CPU
 cores; Linux only, because it reads /proc.
 
-    python benchmarks/growth.py --rounds 3 --markdown
+    python benchmarks/growth.py --rounds 3
 
 A file larger than memory is one of which every image must be fetched from the disk. `--cold` makes it so: it drops the
 files from the system's cache before each mapped run, and of either kind trains a twentieth of the images, at random
@@ -18,20 +18,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
-import torch
+from markdown_section import Report, add_options
 
 BASE = Path(__file__).parent.parent / "configs" / "base.yaml"
 MB = 1e6
@@ -147,12 +144,8 @@ def fit(folder: Path, mapped: bool, options: argparse.Namespace) -> Run:
 
 def run(options: argparse.Namespace) -> None:
     """Measure every size and print the table."""
-    where = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
     how = f"{options.epochs} epochs, batch {options.batch_size}, {options.rounds} rounds{', cold' * options.cold}"
-    print(f"{where}lightning {lightning.__version__}; {how}", end="\n\n" if options.markdown else "\n")
-    print_row(COLUMNS, options.markdown)
-    if options.markdown:
-        print_row(["--:"] * len(COLUMNS), True)
+    report, rows = Report("growth_cold" if options.cold else "growth", how), []
     first: dict[str, float] = {}
     for count in options.images:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -170,13 +163,11 @@ def run(options: argparse.Namespace) -> None:
             cells += [f"{middle.fit_seconds:.1f}", f"{middle.test_seconds:.1f}", f"{middle.peak:.0f}"]
             cells += [f"{middle.peak - size:.0f}", f"{middle.anonymous:.0f}"]
             cells += [f"{statistics.median(ratios):.2f}" if source == "mapped" else "1"]
-            print_row(cells, options.markdown)
-    print(f"\n{LEGEND}")
-
-
-def print_row(cells: Sequence[str], markdown: bool) -> None:
-    """Print one line of the table."""
-    print(f"| {' | '.join(cells)} |" if markdown else "".join(f"{cell:>11}" for cell in cells), flush=True)
+            rows.append(cells)
+            print("  ".join(cells), file=sys.stderr, flush=True)
+    report.table(COLUMNS, rows)
+    report.sentence(LEGEND)
+    report.publish(options)
 
 
 if __name__ == "__main__":
@@ -187,5 +178,5 @@ if __name__ == "__main__":
     parser.add_argument("--batch-size", type=int, default=1024, help="configs/base.yaml has 64")
     parser.add_argument("--cold", action="store_true", help="have the mapped run fetch its images from the disk")
     parser.add_argument("--folder", default=None, help="where to make the files; by default that of temporary files")
-    parser.add_argument("--markdown", action="store_true", help="print a table in Markdown")
+    add_options(parser)
     run(parser.parse_args())

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -24,10 +23,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import lightning
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
+from markdown_section import Report, add_options
 
 from aeanomaly.models.dense import DenseAutoencoder
 
@@ -92,17 +91,6 @@ def seconds_of_all_reduce(numbers: int) -> float:
         return float(path.read_text())
 
 
-def print_table(columns: list[str], rows: list[list[str]], markdown: bool) -> None:
-    """Aligned text, or markdown."""
-    if markdown:
-        lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
-        print("\n".join("| " + " | ".join(line) + " |" for line in lines))
-        return
-    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
-    for line in [columns, *rows]:
-        print(line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)))
-
-
 def run(options: argparse.Namespace) -> None:
     """Measure, the ways in turn, and print."""
     measured: dict[tuple[int, str], list[float]] = {}
@@ -122,12 +110,13 @@ def run(options: argparse.Namespace) -> None:
             efficiency = speed / reference / (processes * threads)
             spread = f"{min(measured[batch_size, way]):,.0f} to {max(measured[batch_size, way]):,.0f}"
             rows.append([way, str(batch_size), f"{speed:,.0f}", spread, f"{efficiency:.2f}"])
-    print_table(["way", "batch", "images/s", f"range of {options.rounds}", "efficiency"], rows, options.markdown)
-    print()
-    print(f"All-reduce of {numbers:,} float32 ({numbers * 4 / 1e6:.2f} MB) over gloo, 2 processes: ", end="")
-    print(f"{seconds * 1e3:.1f} ms (median of 50).")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
-    print(f"torch {torch.__version__}, lightning {lightning.__version__}; {options.epochs} epochs a run.")
+    report = Report("scaling", f"{options.epochs} epochs a run, {options.rounds} rounds")
+    report.table(["way", "batch", "images/s", "range", "efficiency"], rows)
+    report.sentence(
+        f"All-reduce of {numbers:,} float32 ({numbers * 4 / 1e6:.2f} MB) over gloo, 2 processes: "
+        f"{seconds * 1e3:.1f} ms (median of 50)."
+    )
+    report.publish(options)
 
 
 if __name__ == "__main__":
@@ -137,5 +126,5 @@ if __name__ == "__main__":
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 1024])
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--allow-subset", action="store_true", help="measure on the 5,000-image subset if need be")
-    parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
+    add_options(parser)
     run(parser.parse_args())

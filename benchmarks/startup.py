@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -21,8 +20,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
+
+from markdown_section import Report, add_options
 
 HERE = Path(__file__).resolve().parent
 BASE = HERE.parent / "configs" / "base.yaml"
@@ -82,41 +82,29 @@ def run(rounds: int, data_dir: str) -> dict[str, list[tuple[float, float]]]:
     return taken
 
 
-def table(taken: dict[str, list[tuple[float, float]]], markdown: bool) -> str:
+def show(report: Report, taken: dict[str, list[tuple[float, float]]]) -> None:
     """The medians, and beside each its ratio to the bare import: the median of the rounds' ratios."""
     rows = []
     for name, pairs in taken.items():
-        cells = [f"`{name}`" if markdown and name in (IMPORT, HELP) else name]
+        cells = [f"`{name}`"]
         for column in (0, 1):
             ratio = statistics.median(
                 pair[column] / bare[column] for pair, bare in zip(pairs, taken[IMPORT], strict=True)
             )
             cells += [f"{statistics.median(pair[column] for pair in pairs):.2f}", f"{ratio:.2f}"]
         rows.append(cells)
-    heading = ["", "seconds", "x import", "CPU seconds", "x import"]
-    if markdown:
-        return "\n".join(f"| {' | '.join(row)} |" for row in [heading, ["---", *["---:"] * 4], *rows])
-    return "\n".join(f"{row[0]:<40}" + "".join(f"{cell:>13}" for cell in row[1:]) for row in [heading, *rows])
-
-
-def machine(rounds: int) -> str:
-    """One line on where and with what this was measured."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "torchvision", "jsonargparse"))
-    return (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{versions}; medians of {rounds} rounds"
-    )
+    report.table(["", "seconds", "/ import", "CPU seconds", "/ import"], rows)
+    report.sentence("Targets: fit to its first step at most 1.3 x the import; `--help` and `compare` within a second.")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data-dir", default="data", help="folder that holds MNIST already")
-    parser.add_argument("--markdown", action="store_true")
+    add_options(parser)
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
-    result = table(run(options.rounds, options.data_dir), options.markdown)
-    print(
-        "\n\n".join([machine(options.rounds), result]) if options.markdown else f"{machine(options.rounds)}\n{result}"
-    )
+    report = Report("startup", f"medians of {options.rounds} rounds")
+    show(report, run(options.rounds, options.data_dir))
+    report.publish(options)
