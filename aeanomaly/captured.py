@@ -25,7 +25,7 @@ class CapturedStep(PlainStep):
     """Takes the first few steps as `PlainStep` does, then records one and replays it.
 
     Every step, the first ones too, is a step of training on the batch given, in the same order. A batch of another size
-    than the first (the last one of an epoch) is taken in the ordinary way.
+    than the first is taken in the ordinary way.
 
     Args:
         *args: as for `PlainStep`; the optimiser must have the option ``capturable``.
@@ -41,6 +41,11 @@ class CapturedStep(PlainStep):
             raise UserError(
                 f"model.cuda_graph: {type(self.optimizer).__name__} cannot be part of a CUDA graph; choose an "
                 "optimiser with the option capturable, such as aeanomaly.optim.Adam, or set model.cuda_graph to false"
+            )
+        if any(getattr(schedule, "cycle_momentum", False) for schedule in self.schedulers):
+            raise UserError(
+                "model.cuda_graph: the schedule changes the momentum, which a recorded step keeps as it was; set "
+                "cycle_momentum of the schedule or model.cuda_graph to false"
             )
         self._record = record or _record_on_gpu
         self._steps = 0
@@ -63,8 +68,9 @@ class CapturedStep(PlainStep):
             self.optimizer.zero_grad()  # so that the backward pass of the graph writes gradients instead of adding
             try:
                 self._replay, self._loss = self._record(self._forward_backward_update)
-            except RuntimeError as error:
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            except (RuntimeError, AssertionError) as error:
+                cause = error.__context__ or error  # ending a capture that failed raises an error of its own
+                reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
                 raise UserError(
                     f"model.cuda_graph: this net's step cannot be captured ({reason}); set it to false"
                 ) from error
@@ -99,7 +105,10 @@ def _record_on_gpu(step: Callable[[], Tensor]) -> tuple[Callable[[], None], Tens
 
 
 def make_capturable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Keep the learning rate on the device, where schedules change it in place and a graph reads it anew."""
+    """Keep learning rate and step count on the device, where they change in place and a graph reads them anew."""
+    for state in optimizer.state.values():
+        if isinstance(state.get("step"), Tensor):
+            state["step"] = state["step"].to(device)
     for group in optimizer.param_groups:
         group["capturable"] = device.type == "cuda"
         if not isinstance(group["lr"], Tensor):

@@ -11,8 +11,6 @@ nor of a first process that fails itself.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -20,36 +18,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import timedelta
-from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 
 from aeanomaly.distributed import ElsewhereError
+from aeanomaly.failure_board import Failure, FailureBoard
 
 _PERIOD = 0.3  # seconds between two looks
 _GRACE = 5.0  # seconds for a process to come out of what it does by itself
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What is known of the process that failed first.
-
-    Attributes:
-        rank: its number among all processes.
-        node: the number of its machine.
-        status: the exit status of the run, 2 after a user's mistake.
-        message: its error in one line.
-        spoke: whether it has printed that error itself.
-    """
-
-    rank: int
-    node: int
-    status: int
-    message: str
-    spoke: bool = True
 
 
 class StoppedError(Exception):
@@ -72,7 +48,7 @@ class FailureWatch(threading.Thread):
         super().__init__(daemon=True, name="failure-watch")
         self._trainer, self._discard = trainer, discard
         self._children: list[subprocess.Popen[bytes]] = []
-        self._store: Any = None
+        self._board = FailureBoard(_GRACE)
         self._known: Failure | None = None  # by this thread; the store may be gone when the main thread asks
         self._over = threading.Event()
         self._parent = os.getppid()
@@ -88,9 +64,9 @@ class FailureWatch(threading.Thread):
         self.close()
         own = self._failure(error, 2 if mistake else 1)
         first = self._first_failure(own, not isinstance(error, ElsewhereError))
-        self._acknowledge()
+        self._board.acknowledge(self._trainer.global_rank)
         self._end_children(0.0 if first == own else _GRACE)
-        self._wait_for_others()
+        self._stay_for_others()
         if first == own:
             return None
         if first.status == 2:
@@ -109,13 +85,13 @@ class FailureWatch(threading.Thread):
         """The failure to blame: ``own``, or one that another process wrote down or died of."""
         known, patience = self._known, _GRACE
         if may_be_first and known is None:
-            known, patience = self._record(own), 3 * _PERIOD if self._children else 0.0
+            known, patience = self._board.write(own), 3 * _PERIOD if self._children else 0.0
         deadline = time.monotonic() + patience
         while True:  # a connection closes a little before a killed process is seen to have ended
             killed = self._ended_child(by_signal=True)
             if killed is not None:
                 return killed
-            known = known or self._recorded()
+            known = known or self._board.read()
             if known not in (None, own) or time.monotonic() >= deadline:
                 return known or own
             time.sleep(_PERIOD / 3)
@@ -130,16 +106,16 @@ class FailureWatch(threading.Thread):
                 return
             self._adopt_children()
             killed = self._ended_child(by_signal=True)  # before what others wrote down: they suffer from it
-            failure = killed or self._recorded() or self._ended_child() or self._lost_parent()
+            failure = killed or self._board.read() or self._ended_child() or self._lost_parent()
         if failure.rank == self._trainer.global_rank:
             return
         self._known = failure
-        self._acknowledge()
+        self._board.acknowledge(self._trainer.global_rank)
         # The main thread usually gets an error of its own now, and ends in order.
         if self._over.wait(_GRACE):
             return
         self._end_children(_GRACE)
-        self._wait_for_others()
+        self._stay_for_others()
         if failure.status == 2:
             self._discard()
         report(failure, self._trainer)
@@ -183,58 +159,13 @@ class FailureWatch(threading.Thread):
                 child.kill()  # a process in a collective does not hear a gentler signal
                 child.wait()
 
-    def _recorded(self) -> Failure | None:
-        try:
-            store = self._connect()
-            return _read(store.get(_key())) if store is not None and store.check([_key()]) else None
-        except RuntimeError:
-            self._store = None  # connect anew next time
-            return None
-
-    def _record(self, failure: Failure) -> Failure | None:
-        """Write a failure down unless there is one; returns the one that stands, None if there is no store."""
-        try:
-            store = self._connect()
-            return _read(store.compare_set(_key(), "", json.dumps(asdict(failure)))) if store is not None else None
-        except RuntimeError:
-            return None
-
-    def _acknowledge(self) -> None:
-        with contextlib.suppress(RuntimeError):
-            store = self._connect()
-            if store is not None:
-                store.set(f"{_key()}/{self._trainer.global_rank}", "")
-
-    def _wait_for_others(self) -> None:
+    def _stay_for_others(self) -> None:
         """The first process may hold the store: it stays until the others have read there what happened."""
-        others = range(len(self._children) + 1, self._trainer.world_size)
-        deadline = time.monotonic() + _GRACE
-        with contextlib.suppress(RuntimeError):
-            store = self._connect()
-            while store is not None and self._trainer.global_rank == 0 and others and time.monotonic() < deadline:
-                if store.check([f"{_key()}/{rank}" for rank in others]):
-                    return
-                time.sleep(_PERIOD / 3)
-
-    def _connect(self) -> Any:
-        # A connection of its own: a process that waits for a key blocks all others that use the same one.
-        if self._store is None and torch.distributed.is_initialized():
-            address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-            timeout = timedelta(seconds=_GRACE)
-            self._store = torch.distributed.TCPStore(address, port, timeout=timeout, wait_for_workers=False)  # type: ignore[attr-defined]
-        return self._store
+        if self._trainer.global_rank == 0:
+            self._board.wait_for(range(len(self._children) + 1, self._trainer.world_size))
 
 
 def report(failure: Failure, trainer: Trainer) -> None:
     """Say why the run stops, once for each machine where the failed process has not said it itself."""
     if trainer.local_rank == 0 and not (failure.spoke and failure.node == trainer.node_rank):
         print(f"aeanomaly: error: {StoppedError(failure)}", file=sys.stderr, flush=True)
-
-
-def _key() -> str:
-    # torchrun may start all processes again, with the same store.
-    return f"aeanomaly/failure/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
-
-
-def _read(record: bytes) -> Failure:
-    return Failure(**json.loads(record))

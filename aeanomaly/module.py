@@ -21,7 +21,16 @@ from aeanomaly.outputs import Batch, Batches, Evaluation, Output
 from aeanomaly.running_loss import RunningLoss
 from aeanomaly.schedules import moves_of_schedule
 from aeanomaly.scores.base import Score
-from aeanomaly.stepping import PlainStep, count_steps, recount_calls, step_schedules, steps_per_call
+from aeanomaly.stepping import (
+    BATCH_HOOKS,
+    STEP_HOOKS,
+    PlainStep,
+    count_steps,
+    leave_call,
+    recount_calls,
+    step_schedules,
+    steps_per_call,
+)
 from aeanomaly.thresholds import Threshold
 
 
@@ -78,8 +87,12 @@ class LitAutoencoder(L.LightningModule):
         self._collector = Collector(self.score_modules)
         self._running_loss = RunningLoss()
         self._call: Batches = ()
+        self._taken_care_of: Batches = ()
+        self._last_of_call = 0
+        self.cut_call = False  # set it to have the current call end with the step after the current one
         self._plain_step: PlainStep | None = None
         self._random_state: Tensor | None = None
+        self._random_state_on_gpu: Tensor | None = None
 
     @property
     def score_modules(self) -> dict[str, Score]:
@@ -130,7 +143,13 @@ class LitAutoencoder(L.LightningModule):
     def steps_per_call(self) -> int:
         """How many batches, at most, the loader of the training images should hand over at a time."""
         most = self._most_steps_per_call
-        if most == 1 or type(self).training_step is not LitAutoencoder.training_step:
+        if most == 1 or any(getattr(type(self), hook) is not getattr(LitAutoencoder, hook) for hook in STEP_HOOKS):
+            return 1
+        data = type(getattr(self.trainer, "datamodule", None))
+        if any(
+            hasattr(data, hook) and getattr(data, hook) is not getattr(L.LightningDataModule, hook)
+            for hook in BATCH_HOOKS
+        ):
             return 1
         fitting = steps_per_call(self.trainer)
         return fitting if most == "auto" else min(fitting, most)
@@ -138,24 +157,31 @@ class LitAutoencoder(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the random state, for a run that is interrupted in the middle of an epoch."""
         checkpoint["random_state"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            checkpoint["random_state_on_gpu"] = torch.cuda.get_rng_state(self.device)
         for state in checkpoint.get("optimizer_states", []):
             as_plain(state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state until training starts."""
         self._random_state = checkpoint.get("random_state")
+        self._random_state_on_gpu = checkpoint.get("random_state_on_gpu")
 
     def on_train_start(self) -> None:
         """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
         self._running_loss = RunningLoss(self.device, self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
-        self._plain_step = None
+        self._plain_step, self.cut_call = None, False
         recount_calls(self.trainer)
         if self._random_state is not None:
             torch.set_rng_state(self._random_state.cpu())
             self._random_state = None
+        if self._random_state_on_gpu is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._random_state_on_gpu.cpu(), self.device)
+            self._random_state_on_gpu = None
 
     def on_train_epoch_start(self) -> None:
         """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
+        self._plain_step = None  # what changes from epoch to epoch (schedules, thawed layers) must not be in an old one
         seed = os.environ.get("PL_GLOBAL_SEED")  # absent: the user did not ask for reproducibility
         if seed is not None:
             torch.manual_seed((int(seed) << 24) + (self.current_epoch << 12) + self.global_rank)
@@ -163,10 +189,12 @@ class LitAutoencoder(L.LightningModule):
     def on_train_batch_start(self, batch: Batch | Batches, batch_idx: int) -> None:
         """Keep the batches of a call for `optimizer_step`, which is not given them."""
         self._call = () if isinstance(batch, Batch) else batch
+        self._last_of_call = len(self._call) - 1
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Take the steps of this call: all but the last here, the last as Lightning does."""
         others = len(self._call) - 1
+        self._taken_care_of = self._call
         if others > 0:
             if self._plain_step is None:
                 kind = CapturedStep if self.cuda_graph and self.device.type == "cuda" else PlainStep
@@ -174,26 +202,40 @@ class LitAutoencoder(L.LightningModule):
                 precision, schedules = self.trainer.precision_plugin, step_schedules(self.trainer)
                 self._plain_step = kind(self.net.loss, plain, precision, schedules)
             plain_step, running_loss = self._plain_step, self._running_loss
-            for number, step in enumerate(range(self.global_step + 1, self.global_step + 1 + others)):
-                running_loss.add(plain_step.take(self._call[number].image))
-                if step % running_loss.every == 0:
-                    running_loss.log(self.trainer, step)
-            count_steps(self.trainer, others)
+            before, taken = self.global_step, 0
+            while taken < others and not self.cut_call:
+                running_loss.add(plain_step.take(self._call[taken].image))
+                taken += 1
+                if running_loss.due(before + taken):
+                    running_loss.log(self.trainer, before + taken)
+            count_steps(self.trainer, taken)
+            if taken < others:
+                self._last_of_call = taken
+                leave_call(self.trainer, others - taken)
         self._call = ()
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     def training_step(self, batch: Batch | Batches, batch_idx: int) -> Tensor:
         """The net's own loss on the batch, the last one if there are several; labels are not looked at."""
-        last = batch if isinstance(batch, Batch) else batch[len(batch) - 1]
+        if not isinstance(batch, Batch) and batch is not self._taken_care_of:
+            raise UserError(
+                "something changes single training steps, such as the number of batches to accumulate, without being "
+                "known for it; set model.steps_per_call to 1"
+            )
+        last = batch if isinstance(batch, Batch) else batch[self._last_of_call]
         loss: Tensor = self.net.loss(last.image)
         running_loss, step = self._running_loss, self.global_step + 1
         running_loss.add(loss.detach())
-        if step % running_loss.every == 0:
+        if running_loss.due(step) and not self.trainer.fit_loop._should_accumulate():
             running_loss.log(self.trainer, step)
         if running_loss.point is not None:  # for the progress bar and callbacks
             self.log("train/loss", running_loss.point, logger=False)
             running_loss.point = None
         return loss
+
+    def on_train_end(self) -> None:
+        """Let go of the optimiser, and of a recorded step."""
+        self._plain_step = None
 
     # -- evaluation ----------------------------------------------------------------------------------------------------
 

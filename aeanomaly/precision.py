@@ -20,7 +20,7 @@ class Quickest(Precision):
 
     Args:
         device: ``cpu`` or ``cuda``; ``auto`` is ``cuda`` if there is a GPU. A precision is made before the accelerator
-            is chosen: where a GPU is left unused on purpose, say ``cpu``.
+            is chosen: where a GPU is left unused on purpose, say ``cpu``, or it is float32 that is used on the CPU.
     """
 
     def __init__(self, device: Literal["auto", "cpu", "cuda"] = "auto") -> None:

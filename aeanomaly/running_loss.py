@@ -28,6 +28,10 @@ class RunningLoss:
         self.sum = self.sum + loss
         self.count += 1
 
+    def due(self, step: int) -> bool:
+        """Whether the step, counted from 1, is one to log at; never if ``every`` is 0."""
+        return self.every > 0 and step % self.every == 0
+
     def mean(self) -> float:
         """Mean since the last logged point; reading it waits for the device."""
         return float(self.sum) / max(1, self.count)

@@ -68,6 +68,8 @@ def moves_of_schedule(trainer: L.Trainer, interval: Literal["epoch", "step"]) ->
         raise UserError("model.lr_scheduler needs to know how long the fit is: set trainer.max_epochs")
     if interval == "epoch":
         return epochs
-    loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-    steps = -(-getattr(loader, "batches", len(loader)) // trainer.accumulate_grad_batches)
-    return min(count for count in (epochs * steps, most) if count >= 0)
+    data = getattr(trainer, "datamodule", None)
+    loader: Any = data.train_dataloader() if data is not None else None
+    if getattr(loader, "together", 1) > 1:  # Lightning would count calls; nothing limits steps, or it would be 1
+        return epochs * int(loader.batches)
+    return int(trainer.estimated_stepping_batches)

@@ -13,7 +13,14 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    GradientAccumulationScheduler,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.plugins import MixedPrecision, Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
@@ -25,13 +32,25 @@ from aeanomaly.precision import Quickest
 # a GPU takes less time than the loop around it by far, hence more of them there.
 STEPS_ON_CPU, STEPS_ON_GPU = 50, 256
 
-_STEP_HOOKS = (
+_CALLBACK_HOOKS = (
     "on_train_batch_start",
     "on_train_batch_end",
     "on_before_backward",
     "on_after_backward",
     "on_before_optimizer_step",
     "on_before_zero_grad",
+)
+# What a module may define besides, to change how a step is taken.
+STEP_HOOKS = (
+    *_CALLBACK_HOOKS,
+    "training_step",
+    "backward",
+    "configure_gradient_clipping",
+    "lr_scheduler_step",
+    "on_before_batch_transfer",
+    "on_after_batch_transfer",
+    "optimizer_step",
+    "optimizer_zero_grad",
 )
 
 
@@ -49,10 +68,12 @@ def steps_per_call(trainer: L.Trainer) -> int:
 def _single_steps_matter(trainer: L.Trainer) -> bool:
     options_at_rest = (
         trainer.accumulate_grad_batches == 1
+        and not trainer.min_steps
         and not trainer.gradient_clip_val
         and trainer.max_steps == -1
-        and trainer.limit_train_batches == 1.0
-        and trainer.val_check_interval == 1.0
+        # As floats: the integer 1 means one batch.
+        and repr(trainer.limit_train_batches) == "1.0"
+        and repr(getattr(trainer, "val_check_interval", None)) == "1.0"
         and not getattr(trainer, "overfit_batches", 0)
         and not getattr(trainer, "fast_dev_run", False)
     )
@@ -61,9 +82,14 @@ def _single_steps_matter(trainer: L.Trainer) -> bool:
         and type(trainer.strategy) is SingleDeviceStrategy
         and type(trainer.precision_plugin) in (Precision, MixedPrecision, Quickest)
         and isinstance(getattr(trainer, "profiler", None), PassThroughProfiler)
-        and not any(config.reduce_on_plateau and config.interval == "step" for config in trainer.lr_scheduler_configs)
+        and not any(isinstance(optimizer, torch.optim.LBFGS) for optimizer in trainer.optimizers)
+        and all(_moves_every_step(config) for config in trainer.lr_scheduler_configs if config.interval == "step")
         and not any(_watches_steps(callback) for callback in trainer.callbacks)  # type: ignore[attr-defined]
     )
+
+
+def _moves_every_step(config: Any) -> bool:
+    return not config.reduce_on_plateau and bool(config.frequency == 1)
 
 
 def _watches_steps(callback: L.Callback) -> bool:
@@ -73,7 +99,19 @@ def _watches_steps(callback: L.Callback) -> bool:
         return bool(callback._every_n_train_steps or callback._train_time_interval)
     if isinstance(callback, LearningRateMonitor):
         return callback.logging_interval != "epoch"
-    return any(getattr(type(callback), hook) is not getattr(L.Callback, hook) for hook in _STEP_HOOKS)
+    if isinstance(callback, (BackboneFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging)):
+        return True  # they change what a step is between epochs
+    # Asked of the object, because `LambdaCallback` sets its hooks there.
+    hooks = ((getattr(callback, hook), getattr(L.Callback, hook)) for hook in _CALLBACK_HOOKS)
+    return any(getattr(own, "__func__", None) is not stock for own, stock in hooks)
+
+
+def leave_call(trainer: L.Trainer, batches: int) -> None:
+    """End a call with so many batches untouched: they are one more call of this epoch, with which resuming starts."""
+    loader: Any = trainer.train_dataloader
+    loader.give_back(batches)
+    trainer.fit_loop.max_batches += 1
+    trainer.fit_loop.epoch_loop.batch_progress.is_last_batch = False
 
 
 def step_schedules(trainer: L.Trainer) -> list[Any]:
@@ -106,6 +144,10 @@ def count_steps(trainer: L.Trainer, steps: int) -> None:
     loop._batches_that_stepped += steps
 
 
+# And a data module: both would be handed several batches in one.
+BATCH_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
+
+
 class PlainStep:
     """One optimiser step: forward, backward, update.
 
@@ -129,7 +171,9 @@ class PlainStep:
     def take(self, image: Tensor) -> Tensor:
         """Train on a batch and return its loss, detached, from before the update."""
         loss = self.forward(image)
-        self.optimizer.zero_grad()
+        for group in self.optimizer.param_groups:  # what `zero_grad` does, less its entry for a profiler
+            for parameter in group["params"]:
+                parameter.grad = None
         self.update(loss)
         self.move_schedules()
         return loss.detach()

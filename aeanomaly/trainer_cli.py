@@ -68,6 +68,8 @@ class AnomalyCLI(LightningCLI):
             return
         saved = read_hyperparameters(Path(options["ckpt_path"]))
         given = self._plain_model_config(options)
+        for key in ("steps_per_call", "cuda_graph"):  # they change nothing but the speed
+            given.pop(key, None)
         conflict = find_conflict(given, saved)
         if conflict:
             key, here, there = conflict

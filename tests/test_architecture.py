@@ -26,7 +26,8 @@ ALLOWED = {
     "optim": set(),
     "hparams": set(),
     "distributed": {"errors"},
-    "failure_watch": {"distributed"},
+    "failure_board": set(),
+    "failure_watch": {"distributed", "failure_board"},
     "growing": set(),
     "collector": {"distributed", "errors", "growing", "outputs", "scores"},
     "module": {"captured", "collector", "errors", "models", "optim", "outputs", "running_loss", "schedules", "scores"}

@@ -89,3 +89,10 @@ def test_a_step_that_cannot_be_captured_says_so() -> None:
 
     with pytest.raises(UserError, match=r"cannot be captured \(operation not permitted when stream is capturing\)"):
         train(lambda *args: CapturedStep(*args, record=refuse), Precision(), [torch.rand(16, 1, 8, 8)] * 4)
+
+
+def test_a_schedule_that_changes_the_momentum_is_refused() -> None:
+    optimizer = Adam(DenseAutoencoder((1, 8, 8), hidden=(24,), code_size=3).parameters(), lr=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=10)
+    with pytest.raises(UserError, match="cycle_momentum"):
+        CapturedStep(lambda x: x.mean(), optimizer, Precision(), [schedule])

@@ -12,8 +12,10 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from torch import Tensor
 
 from aeanomaly.cli import main
+from aeanomaly.models.dense import DenseAutoencoder
 
 
 class PressCtrlC(L.Callback):
@@ -29,6 +31,18 @@ class PressCtrlC(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.global_step == self.step:
             os.kill(os.getpid(), signal.SIGINT)
+
+
+class PressingAutoencoder(DenseAutoencoder):
+    """Sends SIGINT to this process while it computes its loss for the ``press_at``-th time; 0 for never."""
+
+    press_at = 0
+
+    def loss(self, x: Tensor) -> Tensor:
+        PressingAutoencoder.press_at -= 1
+        if PressingAutoencoder.press_at == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().loss(x)
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -72,6 +86,27 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes_exactly(
     assert validated[0] == validated[1] != {}
     scores = tmp_path / "lightning_logs" / "version_0" / "test_scores.csv"
     assert scores.read_text() == (uninterrupted / "test_scores.csv").read_text()
+
+
+@pytest.mark.parametrize("step", [3, 45])
+def test_ctrl_c_within_a_call_of_many_steps_ends_it_and_resumes_exactly(
+    step: int, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = uninterrupted / "config.yaml"
+    words = ["fit", "--config", str(config), "--trainer.default_root_dir", str(tmp_path)]
+    words += ["--model.net.class_path", "tests.test_resume.PressingAutoencoder", "--trainer.num_sanity_val_steps", "0"]
+    seen = step + (1 if step > 37 else 0)  # the loss of the one validation batch that is before it
+    monkeypatch.setattr(PressingAutoencoder, "press_at", seen)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            main(words)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == step + 1  # Lightning takes the last step of a call
+    assert main(["fit", "--ckpt_path", str(last)]) == 0
+    assert same_weights(last, uninterrupted / "checkpoints" / "last.ckpt")
 
 
 def test_checkpoint_alone_is_enough_to_continue_and_a_finished_run_is_left_alone(fit: Callable[..., Path]) -> None:

@@ -56,6 +56,7 @@ def test_a_share_out_of_range_is_refused() -> None:
         (["--model.lr_interval", "step", "--model.steps_per_call", "1"], 74),
         (["--model.lr_interval", "step", "--trainer.accumulate_grad_batches", "4"], 20),
         (["--model.lr_interval", "step", "--trainer.max_steps", "50"], 50),
+        (["--model.lr_interval", "step", "--trainer.limit_train_batches", "10"], 20),
         (["--model.lr_interval", "epoch"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),

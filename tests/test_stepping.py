@@ -10,15 +10,24 @@ from typing import Any, Literal
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LambdaCallback,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
+from aeanomaly.cli import main
 from aeanomaly.data.digits import Digits
+from aeanomaly.errors import UserError
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.module import LitAutoencoder
+from aeanomaly.outputs import Batch
 from aeanomaly.scores.reconstruction import ReconstructionError
 from aeanomaly.stepping import STEPS_ON_CPU, steps_per_call
 
@@ -154,7 +163,10 @@ def test_callbacks_that_do_not_watch_steps_leave_calls_long(callback: L.Callback
         {"max_steps": 30},
         {"limit_train_batches": 0.5},
         {"limit_train_batches": 3},
+        {"limit_train_batches": 1},
         {"val_check_interval": 0.5},
+        {"val_check_interval": 1},
+        {"min_steps": 30},
         {"overfit_batches": 2},
         {"fast_dev_run": True},
         {"precision": "64-true"},
@@ -169,7 +181,13 @@ def test_options_about_single_steps_make_every_step_a_call(options: dict[str, An
 
 @pytest.mark.parametrize(
     "callback",
-    [CountSteps(), LearningRateMonitor("step"), ModelCheckpoint(every_n_train_steps=5)],
+    [
+        CountSteps(),
+        LambdaCallback(on_train_batch_end=print),
+        LearningRateMonitor("step"),
+        ModelCheckpoint(every_n_train_steps=5),
+        GradientAccumulationScheduler({1: 2}),
+    ],
     ids=lambda callback: type(callback).__name__,
 )
 def test_callbacks_that_watch_steps_make_every_step_a_call(callback: L.Callback) -> None:
@@ -181,3 +199,67 @@ def test_a_callback_sees_every_step() -> None:
     trainer = make_trainer([counter], max_epochs=1)
     trainer.fit(make_module(), make_data())
     assert counter.steps == trainer.global_step == 37
+
+
+class ClippingAutoencoder(LitAutoencoder):
+    """Does something of its own in every step."""
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        torch.nn.utils.clip_grad_norm_(self.parameters(), 1.0)
+
+
+def test_a_module_with_a_hook_for_steps_makes_every_step_a_call() -> None:
+    net = DenseAutoencoder((1, 8, 8), hidden=(24,), code_size=3)
+    for kind, expected in ((LitAutoencoder, STEPS_ON_CPU), (ClippingAutoencoder, 1)):
+        module = kind(net, [ReconstructionError()])
+        module.trainer = make_trainer([])
+        assert module.steps_per_call == expected
+
+
+class TimesTen(Digits):
+    """Changes every batch on its way to the device."""
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        return batch._replace(image=batch.image * 0.1)
+
+
+def test_a_data_module_with_a_hook_for_batches_makes_every_step_a_call() -> None:
+    trainer = make_trainer([], max_epochs=1)
+    trainer.fit(make_module(), TimesTen(anomaly_classes=[0], batch_size=32))
+    assert trainer.global_step == 37
+    assert trainer.train_dataloader.together == 1  # type: ignore[union-attr]
+
+
+def test_an_optimizer_that_needs_a_closure_gets_one() -> None:
+    module = make_module()
+    module.optimizer = lambda parameters: torch.optim.LBFGS(parameters, max_iter=2)
+    trainer = make_trainer([], max_epochs=1)
+    trainer.fit(module, make_data())
+    assert trainer.global_step == 37
+
+
+class AccumulateLater(L.Callback):
+    """Changes what a step is, in a way that nobody can foresee."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.accumulate_grad_batches = 2
+
+
+def test_no_batch_is_dropped_in_silence() -> None:
+    with pytest.raises(UserError, match=r"set model\.steps_per_call to 1"):
+        make_trainer([AccumulateLater()], max_epochs=1).fit(make_module(4), make_data())
+    trainer = make_trainer([AccumulateLater()], max_epochs=1)
+    trainer.fit(make_module(1), make_data())
+    assert trainer.global_step == 19
+
+
+def test_accumulated_batches_log_once_for_a_step(fit: Callable[..., Path]) -> None:
+    run = fit("--trainer.accumulate_grad_batches", "2")
+    steps = [step for step, _ in scalars(run)["train/loss"]]
+    assert steps == sorted(set(steps)) != []
+
+
+def test_speed_options_are_no_contradiction_of_a_checkpoint(fit: Callable[..., Path], tmp_path: Path) -> None:
+    last = fit() / "checkpoints" / "last.ckpt"
+    words = ["test", "--ckpt_path", str(last), "--trainer.default_root_dir", str(tmp_path)]
+    assert main([*words, "--model.steps_per_call", "3", "--model.cuda_graph", "true"]) == 0

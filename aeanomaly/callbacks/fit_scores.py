@@ -21,9 +21,12 @@ class FitScores(L.Callback):
     it: scores see outputs of normal images, thresholds see scores of normal validation images. The fit runs on one
     device, its result is sent to all.
 
-    The last epoch is validated whatever ``trainer.check_val_every_n_epoch`` says: what it trained would otherwise be
-    neither fitted nor kept.
+    The last of ``trainer.max_epochs`` is validated whatever ``trainer.check_val_every_n_epoch`` says: what it trained
+    would otherwise be neither fitted nor kept.
     """
+
+    def __init__(self) -> None:
+        self._interval: int | None = None
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Refuse, before training for hours, a false alarm rate that the validation set is too small for."""
@@ -40,7 +43,12 @@ class FitScores(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """See to it that the last epoch is validated."""
         if trainer.check_val_every_n_epoch is not None and trainer.current_epoch + 1 == trainer.max_epochs:
-            trainer.check_val_every_n_epoch = 1
+            self._interval, trainer.check_val_every_n_epoch = trainer.check_val_every_n_epoch, 1
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Give the trainer its interval back."""
+        if self._interval is not None:
+            trainer.check_val_every_n_epoch, self._interval = self._interval, None
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Fit everything on the pass that just ended."""

@@ -9,6 +9,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from aeanomaly.module import LitAutoencoder
+
 
 class Interrupt(L.Callback):
     """On Ctrl-C, finishes the step, writes ``last.ckpt`` and says how to resume; a second Ctrl-C stops at once.
@@ -23,9 +25,11 @@ class Interrupt(L.Callback):
     def __init__(self) -> None:
         self._requested = False
         self._previous: Any = None
+        self._module: L.LightningModule | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take over Ctrl-C."""
+        self._module = pl_module
         if trainer.world_size == 1:
             try:
                 self._previous = signal.signal(signal.SIGINT, self._request)
@@ -35,6 +39,8 @@ class Interrupt(L.Callback):
     def _request(self, *_: Any) -> None:
         self._restore()
         self._requested = True
+        if isinstance(self._module, LitAutoencoder):
+            self._module.cut_call = True  # a call may be many steps long
         print("\nInterrupted: finishing the current step (Ctrl-C again to stop at once).", flush=True)
 
     def _restore(self) -> None:

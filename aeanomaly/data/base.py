@@ -72,7 +72,7 @@ class OneClassDataModule(L.LightningDataModule):
         self.split_seed = split_seed if split_seed is not None else int(os.environ.get("PL_GLOBAL_SEED", 0))
         self._tables: dict[str, ImageTable] = {}
         self._tables_on_gpu: dict[str, ImageTable] = {}
-        self._arrays_on_gpu: dict[int, Tensor] = {}
+        self._arrays_on_gpu: dict[str, dict[int, Tensor]] = {}
 
     def load(self) -> Arrays:
         """The whole labelled data set; called once per process, after `prepare_data`."""
@@ -140,12 +140,14 @@ class OneClassDataModule(L.LightningDataModule):
         table = self._tables[part]
         if device.type != "cuda":
             return table
-        if part not in self._tables_on_gpu:
+        place = f"{part} on {device}"
+        arrays = self._arrays_on_gpu.setdefault(str(device), {})
+        if place not in self._tables_on_gpu:
             free, _ = torch.cuda.mem_get_info(device)
-            if 2 * table.nbytes > free:  # leave the other half to the net
+            if table.address not in arrays and 2 * table.nbytes > free:  # leave the other half to the net
                 return table
-            self._tables_on_gpu[part] = table.to(device, self._arrays_on_gpu)
-        return self._tables_on_gpu[part]
+            self._tables_on_gpu[place] = table.to(device, arrays)
+        return self._tables_on_gpu[place]
 
     def train_dataloader(self) -> IndexLoader:
         """Training images, in an order that depends on seed and epoch only."""

@@ -123,6 +123,11 @@ class IndexLoader(DataLoader[Batch]):
         served = self.sampler.resumes_after
         return served // self.sampler.together if served else len(self.sampler)
 
+    def give_back(self, batches: int) -> None:
+        """Account for batches of the latest item that will not be trained on: resuming starts with them."""
+        assert isinstance(self.sampler, IndexBatches)
+        self.sampler.served -= batches
+
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue there when next iterated in that epoch."""
         assert isinstance(self.sampler, IndexBatches)

@@ -49,6 +49,11 @@ class ImageTable(Dataset[Batch]):
         """Size of the array."""
         return self._images.nbytes
 
+    @property
+    def address(self) -> int:
+        """Of the array, by which tables of the same one know each other."""
+        return self._images.data_ptr()
+
     def to(self, device: torch.device, arrays: dict[int, Tensor]) -> ImageTable:
         """The same table on a device, where a batch is gathered without a copy from the CPU.
 
@@ -56,11 +61,10 @@ class ImageTable(Dataset[Batch]):
             device: where to.
             arrays: arrays already there, by the address of the original; tables of one array share its copy.
         """
-        address = self._images.data_ptr()
-        if address not in arrays:
-            arrays[address] = self._images.to(device)
+        if self.address not in arrays:
+            arrays[self.address] = self._images.to(device)
         rows = self._rows.to(device) if self._rows is not None else None
-        return ImageTable(arrays[address], self.labels.to(device), self.is_anomaly.to(device), rows)
+        return ImageTable(arrays[self.address], self.labels.to(device), self.is_anomaly.to(device), rows)
 
     @property
     def device(self) -> torch.device:
