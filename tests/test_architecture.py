@@ -30,8 +30,8 @@ ALLOWED = {
     "failure_watch": {"distributed", "failure_board"},
     "growing": set(),
     "collector": {"distributed", "errors", "growing", "outputs", "scores"},
-    "module": {"captured", "collector", "errors", "models", "optim", "outputs", "running_loss", "schedules", "scores"}
-    | {"stepping", "thresholds"},
+    "module": {"collector", "errors", "models", "optim", "outputs", "scores", "thresholds", "training"},
+    "training": {"captured", "errors", "models", "outputs", "running_loss", "schedules", "stepping"},
     "running_loss": set(),
     "schedules": {"errors"},
     "precision": set(),
