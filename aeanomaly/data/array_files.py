@@ -6,6 +6,7 @@ import math
 import mmap
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,6 +23,8 @@ _HINTS = {b"\x1f\x8b": " (it is gzip: unpack it)", b"PK": " (it is a zip archive
 # and never written here, so there is nothing to reserve. Python names the flag from 3.13 on.
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 _LONGEST_ADVICE = 128 * 1024  # bytes; Linux cuts longer ones to the read-ahead of the disk, which by default is this
+
+_TOGETHER = 256  # rows that are sorted and announced at a time
 
 
 class Header(NamedTuple):
@@ -102,29 +105,41 @@ class MappedBytes:
     """
 
     def __init__(self, path: Path, header: Header) -> None:
-        with path.open("rb") as stream:
-            if sys.platform == "linux":
-                flags, allowed = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
-                self._map = mmap.mmap(stream.fileno(), 0, flags=flags, prot=allowed)
-            else:
-                self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+        self._file = path.open("rb")
+        if sys.platform == "linux":
+            flags, allowed = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+            self._map = mmap.mmap(self._file.fileno(), 0, flags=flags, prot=allowed)
+        else:
+            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
         flat = np.frombuffer(self._map, np.uint8, math.prod(header.shape), header.offset)
         self.tensor: Tensor = torch.from_numpy(flat.reshape(header.shape))
         self._offset, self._row_bytes = header.offset, math.prod(header.shape[1:])
-        self._advised = hasattr(mmap, "MADV_RANDOM")
-        if self._advised:
+        self._announcer: ThreadPoolExecutor | None = None
+        if hasattr(mmap, "MADV_RANDOM") and hasattr(os, "posix_fadvise"):
             # Around a page that is missing Linux reads some more, megabytes on some machines. In a shuffled order that
             # is read in vain; `will_read` says what is needed.
             self._map.madvise(mmap.MADV_RANDOM)
+            # In a thread: announcing a page costs a fifth of training on an image of 28x28 pixels.
+            self._announcer = ThreadPoolExecutor(1, "announcer")
 
     def will_read(self, rows: Tensor) -> None:
-        """Have the system fetch these (B,) rows, in any order, all at once instead of one after the other."""
-        if not self._advised or not len(rows):
-            return
+        """Have the system fetch these (B,) rows beforehand, many at once instead of one after the other.
+
+        Returns at once; they are announced in their order, a few hundred at a time.
+        """
+        if self._announcer is not None and len(rows):
+            self._announcer.submit(self._announce, rows)
+
+    def _announce(self, rows: Tensor) -> None:
+        for some in rows.split(_TOGETHER):
+            self._announce_some(some)
+
+    def _announce_some(self, rows: Tensor) -> None:
         first = rows.sort().values.numpy() * self._row_bytes + self._offset
         pages, last_pages = first // mmap.PAGESIZE, (first + self._row_bytes - 1) // mmap.PAGESIZE
         begins = np.flatnonzero(np.diff(pages, prepend=-2) > 1)  # rows on the same or the next page are one stretch
         ends = last_pages[np.append(begins[1:], len(pages)) - 1] + 1
         for begin, end in zip((pages[begins] * mmap.PAGESIZE).tolist(), (ends * mmap.PAGESIZE).tolist(), strict=True):
             for place in range(begin, end, _LONGEST_ADVICE):
-                self._map.madvise(mmap.MADV_WILLNEED, place, min(end - place, _LONGEST_ADVICE))
+                length = min(end - place, _LONGEST_ADVICE)
+                os.posix_fadvise(self._file.fileno(), place, length, os.POSIX_FADV_WILLNEED)
