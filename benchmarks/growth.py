@@ -10,7 +10,7 @@ A file larger than memory is one of which every image must be fetched from the d
 files from the system's cache before each mapped run, and of either kind trains a twentieth of the images, at random
 places all over the file, so that few of them lie on a page that was fetched for another.
 
-    python benchmarks/growth.py --cold --images 5000000 --batch-size 64 --rounds 3
+    python benchmarks/growth.py --cold --images 2000000 --batch-size 64 --rounds 3
 """
 
 from __future__ import annotations
