@@ -6,6 +6,7 @@ import math
 import mmap
 import os
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -105,12 +106,13 @@ class MappedBytes:
     """
 
     def __init__(self, path: Path, header: Header) -> None:
-        self._file = path.open("rb")
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
         if sys.platform == "linux":
             flags, allowed = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
-            self._map = mmap.mmap(self._file.fileno(), 0, flags=flags, prot=allowed)
+            self._map = mmap.mmap(self._descriptor, 0, flags=flags, prot=allowed)
         else:
-            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+            self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_COPY)
         flat = np.frombuffer(self._map, np.uint8, math.prod(header.shape), header.offset)
         self.tensor: Tensor = torch.from_numpy(flat.reshape(header.shape))
         self._offset, self._row_bytes = header.offset, math.prod(header.shape[1:])
@@ -142,4 +144,4 @@ class MappedBytes:
         for begin, end in zip((pages[begins] * mmap.PAGESIZE).tolist(), (ends * mmap.PAGESIZE).tolist(), strict=True):
             for place in range(begin, end, _LONGEST_ADVICE):
                 length = min(end - place, _LONGEST_ADVICE)
-                os.posix_fadvise(self._file.fileno(), place, length, os.POSIX_FADV_WILLNEED)
+                os.posix_fadvise(self._descriptor, place, length, os.POSIX_FADV_WILLNEED)
