@@ -40,15 +40,16 @@ _CALLBACK_HOOKS = (
     "on_before_optimizer_step",
     "on_before_zero_grad",
 )
+# Of a data module or a module, which would be handed several batches in one.
+BATCH_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
 # What a module may define besides, to change how a step is taken.
 STEP_HOOKS = (
     *_CALLBACK_HOOKS,
+    *BATCH_HOOKS,
     "training_step",
     "backward",
     "configure_gradient_clipping",
     "lr_scheduler_step",
-    "on_before_batch_transfer",
-    "on_after_batch_transfer",
     "optimizer_step",
     "optimizer_zero_grad",
 )
@@ -142,10 +143,6 @@ def count_steps(trainer: L.Trainer, steps: int) -> None:
         progress.ready += steps
         progress.completed += steps
     loop._batches_that_stepped += steps
-
-
-# And a data module: both would be handed several batches in one.
-BATCH_HOOKS = ("on_before_batch_transfer", "on_after_batch_transfer")
 
 
 class PlainStep:

@@ -20,7 +20,7 @@ class IndexBatches(DistributedSampler[Tensor]):
     corrupts evaluation metrics, and replays epoch 0's order on resuming.
 
     Shuffled (training): the order depends on seed and epoch only, so that resuming and the number of devices do not
-    change which images make up a global batch. A last batch that cannot be shared evenly is trimmed by at most
+    change which images make up a global batch. A batch that cannot be shared evenly is trimmed by at most
     ``world_size - 1`` images, because DDP averages gradients over devices with equal weight.
 
     In order (evaluation): every image exactly once over all devices, and the same number of batches on each of them;
