@@ -2,7 +2,7 @@
 
 import sys
 
-from aeanomaly.cli import main
+from aeanomaly.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

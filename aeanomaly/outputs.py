@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
 
 class Batches(Protocol):
-    """Several batches that are trained on one after the other in one call of the loop, see `aeanomaly.stepping`."""
+    """Several batches that one call of the training loop trains on, one after the other."""
 
     def __len__(self) -> int: ...
 

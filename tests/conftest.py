@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aeanomaly.cli import main
+from aeanomaly.commands.main import main
 
 # Two test processes with a thread for each core would wait for each other's threads. Read when torch is imported, which
 # nothing above does.
@@ -67,7 +67,7 @@ def metrics(run_dir: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the whole MNIST: that of the main job if it has run here, else a new one."""
-    from aeanomaly.data.mnist_files import obtain
+    from aeanomaly.data.sources.mnist_files import obtain
     from aeanomaly.errors import UserError
 
     folder = REPOSITORY / "data"

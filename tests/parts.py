@@ -11,7 +11,7 @@ import lightning as L
 import torch
 
 from aeanomaly.data.base import Arrays
-from aeanomaly.data.digits import Digits
+from aeanomaly.data.sources.digits import Digits
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score

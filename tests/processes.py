@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from aeanomaly.cli import main
+from aeanomaly.commands.main import main
 from tests.conftest import DEBUG, REPOSITORY
 
 DDP = ["--config", DEBUG, "--config", str(REPOSITORY / "configs" / "ddp.yaml"), "--trainer.accelerator", "cpu"]
@@ -73,7 +73,7 @@ def run_forked(words: list[str], count: int, folder: Path, limit: float = 60) ->
     They are forked from a server that has imported torch and lightning already, which saves most of the time.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["aeanomaly.trainer_cli"])
+    context.set_forkserver_preload(["aeanomaly.commands.fit.trainer_cli"])
     port, deadline = free_port(), time.monotonic() + limit
     outputs = [folder / f"said_{rank}.txt" for rank in range(count)]
     words = [*words, "--trainer.devices", str(count)]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aeanomaly.cli import main
+from aeanomaly.commands.main import main
 from tests.browser import CHROMIUM, WAIT, choose, chromium, projector, show, tensorboard
 from tests.conftest import DEBUG
 

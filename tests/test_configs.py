@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from aeanomaly.cli import main
+from aeanomaly.commands.main import main
 from tests.conftest import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))  # those of `fit`
@@ -28,7 +28,7 @@ def test_config_instantiates(path: Path, tmp_path: Path, monkeypatch: pytest.Mon
     if path.stem not in COMPLETE:
         words = ["fit", "--config", str(REPOSITORY / "configs" / "debug.yaml"), "--config", str(path)]
     if path.stem == "base":  # everything but the download
-        words += ["--data", "aeanomaly.data.digits.Digits", "--data.anomaly_classes", "[0]"]
+        words += ["--data", "aeanomaly.data.sources.digits.Digits", "--data.anomaly_classes", "[0]"]
         words += ["--model.net.image_shape", "[1,8,8]", "--trainer.accelerator", "cpu"]
     if path.stem == "gpu":  # its point is to insist on a GPU, which a test machine need not have
         words += ["--trainer.accelerator", "cpu"]

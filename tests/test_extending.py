@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aeanomaly.cli import main
+from aeanomaly.commands.main import main
 from tests.conftest import DEBUG, REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()

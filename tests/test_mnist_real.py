@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from aeanomaly.cli import main
-from aeanomaly.data.mnist import MNIST
+from aeanomaly.commands.main import main
+from aeanomaly.data.sources.mnist import MNIST
 from tests.conftest import REPOSITORY
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aeanomaly.cli import main
+from aeanomaly.commands.main import main
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()

@@ -6,12 +6,12 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from aeanomaly.distributed import gather_in_order, on_rank_zero
+from aeanomaly.distributed.gather import gather_in_order, on_rank_zero
 from aeanomaly.errors import UserError
-from aeanomaly.growing import GrowingColumns
-from aeanomaly.module import LitAutoencoder
+from aeanomaly.evaluation.row_buffer import GrowingColumns
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
+from aeanomaly.training.module import LitAutoencoder
 
 
 class FitScores(L.Callback):

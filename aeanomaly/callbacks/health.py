@@ -7,9 +7,9 @@ import warnings
 import lightning as L
 
 from aeanomaly.errors import AnomalyWarning
-from aeanomaly.metrics import auroc
-from aeanomaly.module import LitAutoencoder
+from aeanomaly.evaluation.metrics import auroc
 from aeanomaly.outputs import Evaluation
+from aeanomaly.training.module import LitAutoencoder
 
 _DEAD = 1e-6  # a standard deviation below this share of the largest one carries no information in float32
 

@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from aeanomaly.module import LitAutoencoder
+from aeanomaly.training.module import LitAutoencoder
 
 
 class Interrupt(L.Callback):
@@ -20,7 +20,7 @@ class Interrupt(L.Callback):
     complete epoch.
     """
 
-    one_hook_per_call = True  # see aeanomaly.stepping
+    one_hook_per_call = True  # see aeanomaly.training.stepping
 
     def __init__(self) -> None:
         self._requested = False

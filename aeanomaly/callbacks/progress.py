@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from aeanomaly.module import LitAutoencoder
+from aeanomaly.training.module import LitAutoencoder
 
 
 class Progress(TQDMProgressBar):

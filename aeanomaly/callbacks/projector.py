@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from aeanomaly.callbacks.projector_files import LARGEST_SPRITE, sprite_side, write_projection
 from aeanomaly.callbacks.tensorboard import summary_writer
-from aeanomaly.distributed import gather_in_order
+from aeanomaly.distributed.gather import gather_in_order
 from aeanomaly.errors import UserError
-from aeanomaly.module import LitAutoencoder
 from aeanomaly.outputs import Batch, Evaluation, Output
+from aeanomaly.runs.projector import LARGEST_SPRITE, sprite_side, write_projection
+from aeanomaly.training.module import LitAutoencoder
 
 
 class CodeProjector(L.Callback):

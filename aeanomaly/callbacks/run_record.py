@@ -15,11 +15,11 @@ import torch
 import yaml
 
 import aeanomaly
-from aeanomaly.files import write_whole
-from aeanomaly.hparams import flatten_config
-from aeanomaly.module import LitAutoencoder
 from aeanomaly.outputs import Evaluation
-from aeanomaly.run_logger import RunLogger
+from aeanomaly.runs.files import write_whole
+from aeanomaly.runs.hyperparameters import flatten_config
+from aeanomaly.runs.logger import RunLogger
+from aeanomaly.training.module import LitAutoencoder
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from aeanomaly.callbacks.tensorboard import summary_writer
-from aeanomaly.metrics import score_metrics
-from aeanomaly.module import LitAutoencoder
+from aeanomaly.evaluation.metrics import score_metrics
 from aeanomaly.outputs import Evaluation
+from aeanomaly.training.module import LitAutoencoder
 
 
 class ScoreMetrics(L.Callback):
-    """Logs, after every validation and test epoch, what `aeanomaly.metrics.score_metrics` computes for each score.
+    """Logs, after every validation and test epoch, what `score_metrics` computes for each score.
 
     Tags are ``<stage>/<metric>/<score>`` and ``<stage>/normal_accuracy/<score>@<threshold>``. A metric that is not
     defined for the data (an AUROC without anomalies) is left out. TensorBoard also gets the histograms

@@ -20,8 +20,8 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import (
 )
 
 from aeanomaly.callbacks.tensorboard import summary_writer
-from aeanomaly.module import LitAutoencoder
 from aeanomaly.outputs import Evaluation
+from aeanomaly.training.module import LitAutoencoder
 
 KINDS = ("normal", "anomaly")
 QUANTILES = {"median": 0.5, "q05": 0.05, "q95": 0.95}

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from aeanomaly.figures import drawn
+from aeanomaly.plots.render import drawn
 
 
 def summary_writer(trainer: L.Trainer) -> SummaryWriter | None:

@@ -12,8 +12,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aeanomaly.callbacks.density import density_figure
-from aeanomaly.callbacks.reconstructions import reconstruction_grid
+from aeanomaly.plots.density import density_figure
+from aeanomaly.plots.reconstruction_grid import reconstruction_grid
 
 NONE, NAN = torch.empty(0), torch.full((20,), math.nan)
 

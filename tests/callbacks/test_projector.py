@@ -18,12 +18,12 @@ from tensorboard.plugins.projector.projector_config_pb2 import EmbeddingInfo, Pr
 from torch import Tensor
 
 from aeanomaly.callbacks.projector import CodeProjector, columns, thumbnails
-from aeanomaly.callbacks.projector_files import write_projection
 from aeanomaly.errors import UserError
 from aeanomaly.models.dense import DenseAutoencoder
-from aeanomaly.module import LitAutoencoder
 from aeanomaly.outputs import Batch, Evaluation
+from aeanomaly.runs.projector import write_projection
 from aeanomaly.scores.reconstruction import ReconstructionError
+from aeanomaly.training.module import LitAutoencoder
 
 
 def entries(folder: Path) -> list[EmbeddingInfo]:
@@ -73,7 +73,7 @@ def test_a_run_leaves_the_codes_of_its_test_images(run_dir: Path) -> None:
 
 
 def test_codes_and_thumbnails_are_those_of_the_images_named(run_dir: Path) -> None:
-    from aeanomaly.data.digits import Digits
+    from aeanomaly.data.sources.digits import Digits
 
     (entry,) = entries(run_dir)
     digits = Digits(anomaly_classes=[0]).load()

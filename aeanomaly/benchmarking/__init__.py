@@ -1,1 +1,0 @@
-"""A grid of runs: its cells, how they are run, and what is made of their figures."""

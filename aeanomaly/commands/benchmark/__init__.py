@@ -1,0 +1,1 @@
+"""``benchmark``: a grid of fits, its tables and its figures."""

@@ -1,0 +1,158 @@
+"""``benchmark``: the table of a paper, by one command that can be interrupted and resumed."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from aeanomaly.commands.benchmark.cell import complaint, finished_run
+from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
+from aeanomaly.commands.parser import CommandParser
+from aeanomaly.errors import UserError
+from aeanomaly.runs.files import write_whole
+from aeanomaly.runs.layout import LOGS
+
+_DESCRIPTION = """\
+Run a grid of fits (classes x methods x seeds) and make the tables and figures of it. Finished cells are skipped, so the
+same command goes on where it was stopped; a failed cell is reported and does not stop the others.
+"""
+
+_EXAMPLES = """\
+examples:
+  python -m aeanomaly benchmark --config configs/benchmark/loo_mnist.yaml --dry-run
+  python -m aeanomaly benchmark --config configs/benchmark/loo_mnist.yaml --workers 2
+  RAY_ADDRESS=head:6379 python -m aeanomaly benchmark --config ... --backend ray --workers 16 --gpus-per-cell 0.5
+"""
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser("benchmark", _DESCRIPTION, _EXAMPLES)
+    parser.add_argument(
+        "--config", required=True, metavar="FILE", help="the grid; see configs/benchmark/loo_mnist.yaml"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help=f"where everything goes (default: {LOGS}/benchmark_<name>)")
+    parser.add_argument("--workers", type=_positive, default=1, help="cells at a time (default: 1)")
+    parser.add_argument("--threads", type=_positive, help="threads for each worker (default: cores / workers)")
+    parser.add_argument("--backend", choices=("loky", "ray"), default="loky", help="processes here, or a Ray cluster")
+    parser.add_argument("--gpus-per-cell", type=float, default=0.0, help="share of a GPU that Ray keeps for each cell")
+    parser.add_argument("--allow-subset", action="store_true", help="accept runs on a part of their data set")
+    parser.add_argument("--dry-run", action="store_true", help="print the cells and stop")
+    return parser
+
+
+def main(options: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+        options: the words after ``benchmark``.
+
+    Returns:
+        The exit status: 0 if every cell is finished, 1 if some failed.
+
+    Raises:
+        UserError: for anything wrong in the options or the grid.
+    """
+    args = _parser().parse_args(options)
+    grid = read_grid(Path(args.config))
+    # Cells may run in other folders or on other machines: only an absolute path means the same to all of them.
+    out = Path(args.out or Path(LOGS) / f"benchmark_{grid.name}").absolute()
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    finished = {cell.name for cell in grid.cells if finished_run(out, cell)}
+    if args.dry_run:
+        for cell in grid.cells:
+            state = "finished" if cell.name in finished else "to run"
+            console.print(f"{state:8}  {cell.name}: fit {' '.join(cell.options)}")
+        console.print(f"{len(grid.cells)} cells, {len(finished)} finished")
+        return 0
+    _check_out(out, grid)
+    waiting = [cell for cell in grid.cells if cell.name not in finished]
+    console.print(f"{grid.name}: {len(grid.cells)} cells, {len(finished)} finished before, in {out}")
+    failed = {cell.name: reason for cell in grid.cells if (reason := _complaint(out, cell, args.allow_subset))}
+    try:
+        _run(waiting, len(finished), out, args, failed, console)
+    except KeyboardInterrupt:
+        console.print("Interrupted: cells in flight are lost, finished ones are kept. The same command goes on.")
+        _write_results(grid, out, failed, args.allow_subset, console)
+        raise
+    _write_results(grid, out, failed, args.allow_subset, console)
+    return 1 if failed else 0
+
+
+def _check_out(out: Path, grid: Grid) -> None:
+    """Refuse to mix two grids in one folder: cells of the same name would be taken for each other."""
+    manifest = out / "cells.txt"
+    # With what the files say, not only their names: an edited config is another setting.
+    digests = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in _config_files(grid)}
+    cells = {
+        cell.name: " ".join(f"{word}#{digests[word]}" if word in digests else word for word in cell.options)
+        for cell in grid.cells
+    }
+    lines = manifest.read_text().splitlines() if manifest.is_file() else []
+    before = {name: options for name, _, options in (line.partition(": ") for line in lines)}
+    changed = next((name for name, options in cells.items() if before.get(name, options) != options), None)
+    if changed:
+        raise UserError(f"{out} holds cell {changed} with other settings: give another --out, or delete that folder")
+    write_whole(manifest, "".join(f"{name}: {options}\n" for name, options in (before | cells).items()))
+
+
+def _config_files(grid: Grid) -> set[str]:
+    files = {word for cell in grid.cells for before, word in pairwise(cell.options) if before == "--config"}
+    for file in files:
+        if not Path(file).is_file():
+            raise UserError(f"config {file!r} of a method does not exist in the current folder")
+    return files
+
+
+def _complaint(out: Path, cell: Cell, allow_subset: bool) -> str:
+    run = finished_run(out, cell)
+    return complaint(run, allow_subset) if run is not None else ""
+
+
+def _run(
+    cells: Sequence[Cell], before: int, out: Path, args: argparse.Namespace, failed: dict[str, str], console: Console
+) -> None:
+    from aeanomaly.commands.benchmark.execute import default_threads, run_cells
+
+    threads = args.threads or default_threads(args.workers)
+    engine = (args.workers, threads, args.backend, args.gpus_per_cell, args.allow_subset)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True), console=console
+    ) as bar:
+        task = bar.add_task("cells", total=before + len(cells), completed=before)
+        for outcome in run_cells(cells, out, *engine):
+            if outcome.reason:
+                failed[outcome.cell.name] = outcome.reason
+                console.print(f"failed: {outcome.cell.name}: {outcome.reason}")
+            bar.advance(task)
+
+
+def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: bool, console: Console) -> None:
+    from aeanomaly.commands.benchmark.figures import write_figures
+    from aeanomaly.commands.benchmark.results import collect, results_csv, summary_md
+
+    rows = collect(grid, out, allow_subset)
+    done = {row.cell.name for row in rows}
+    missing = [(cell.name, failed.get(cell.name, "not run yet")) for cell in grid.cells if cell.name not in done]
+    write_whole(out / "summary.md", summary_md(grid, rows, missing))
+    if rows:
+        write_whole(out / "results.csv", results_csv(rows))
+        write_figures(rows, out, grid.name)
+        console.print((out / "summary.md").read_text())
+    for name, reason in missing:
+        console.print(f"not finished: {name}: {reason}")
+    console.print(f"Results: results.csv, summary.md, heatmap.png and roc.png in {out}")
+    console.print(f"TensorBoard: tensorboard --logdir {out}")

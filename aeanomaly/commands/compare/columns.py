@@ -1,0 +1,93 @@
+"""The names of columns: which metrics there are, which hyperparameters differ, and what people may call them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from aeanomaly.errors import UserError
+from aeanomaly.runs.reading import Run, Value, natural_order
+
+
+def choose_metrics(runs: Iterable[Run], wanted: Sequence[str] | None = None) -> list[str]:
+    """Full names of the metrics to show.
+
+    Args:
+        runs: whose figures there are to choose from.
+        wanted: names or patterns, which mean figures of the test if it has such: ``auroc/kmeans``, ``auroc`` (of every
+            score), ``*accuracy*@35``; then any others: ``val/loss`` or just ``loss``, ``val/*@35``, ``fit_seconds``.
+            By default the AUROC of every score on the test images (any test figures if no run has that, ``val/loss`` if
+            none was tested), and ``fit_seconds``.
+
+    Raises:
+        UserError: if no run has such a figure, though they have others.
+    """
+    known = sorted({name for run in runs for name in run.figures}, key=natural_order)
+    if wanted is None:
+        # without any anomaly among the test images there is no AUROC
+        quality = [n for n in known if n.startswith("test/auroc/")] or [n for n in known if n.startswith("test/")]
+        quality = quality or [n for n in known if n == "val/loss"]  # all that the trials of a sweep have to go by
+        return quality + [name for name in known if name == "fit_seconds"]
+    chosen: dict[str, None] = {}
+    for name in wanted if known else ():
+        chosen |= dict.fromkeys(_matching(name, known))
+    return list(chosen)
+
+
+def _matching(name: str, known: Sequence[str]) -> list[str]:
+    for full in (f"test/{name}", name):
+        if full in known:
+            return [full]
+        matching = [metric for metric in known if fnmatchcase(metric, full) or metric.startswith(f"{full}/")]
+        if matching:
+            return matching
+    endings = [metric for metric in known if metric.endswith(f"/{name}")]
+    if endings:
+        return endings
+    raise UserError(f"no run has the metric {name!r}; {_hint(name, known)}")
+
+
+def match_key(name: str, known: Sequence[str]) -> str:
+    """The hyperparameter that ``name`` is, or is the only ending of: ``code_size`` for ``model.net.code_size``.
+
+    Raises:
+        UserError: if it fits none of ``known``, or several.
+    """
+    if name in known:
+        return name
+    ends = [key for key in known if key.endswith(f".{name}")]
+    if len(ends) == 1:
+        return ends[0]
+    if ends:
+        raise UserError(f"the hyperparameter {name!r} may be any of: {', '.join(ends)}")
+    raise UserError(f"no run has the hyperparameter {name!r}; {_hint(name, known)}")
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    parts = {part for full in known for part in re.split(r"[./]", full) if len(part) > 2}
+    close = difflib.get_close_matches(name, sorted(parts.union(known)), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+
+
+def differing(configs: Iterable[dict[str, Value] | None]) -> list[str]:
+    """The keys whose values are not the same in all ``configs``.
+
+    A key that only some have differs. Unknown configs (None) do not count.
+    """
+    known = [flat for flat in configs if flat is not None]
+    keys = dict.fromkeys(key for flat in known for key in flat)
+    return [key for key in keys if len({comparable(flat.get(key)) for flat in known}) > 1]
+
+
+def comparable(value: Value | None) -> Value | None:
+    """The value, or for NaN, which equals nothing and itself least, a word that equals itself."""
+    return "nan" if value != value else value
+
+
+def higher_is_better(metric: str) -> bool | None:
+    """Which way a metric is better; None if neither."""
+    if any(word in metric for word in ("auroc", "aupr", "accuracy", "per_second")):
+        return True
+    return False if any(word in metric for word in ("loss", "fpr95", "seconds")) else None

@@ -1,0 +1,166 @@
+"""``compare``: which run was better, and what differed."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from aeanomaly.commands.compare.formats import remarks, to_csv, to_json, to_markdown, to_table
+from aeanomaly.commands.compare.sorting import sort_rows
+from aeanomaly.commands.compare.table import Comparison, compare_runs
+from aeanomaly.commands.parser import CommandParser
+from aeanomaly.errors import UserError
+from aeanomaly.runs.files import write_whole
+from aeanomaly.runs.layout import LOGS
+from aeanomaly.runs.reading import find_runs, read_run
+
+_FORMATS: dict[str, Callable[[Comparison], str]] = {"csv": to_csv, "markdown": to_markdown, "json": to_json}
+
+_DESCRIPTION = """\
+Put runs side by side: their metrics, and only the hyperparameters that differ between them.
+
+A RUN is a folder with metrics.json or config.yaml; a FOLDER is searched for runs, however deep they lie. Runs that are
+unfinished or broken are listed below the table with the reason. The seed, precision, accelerator and devices are those
+that took effect. The best value of each metric is in bold.
+"""
+
+_EXAMPLES = """\
+A metric is called as in metrics.json, where `test/` may be left out: auroc/kmeans, val/loss, fit_seconds. `auroc` is
+that of every score, and patterns work: '*accuracy*@35'. A hyperparameter is called by its dotted key in config.yaml, or
+any ending of it that is unambiguous: model.net.code_size, net.code_size, code_size.
+
+examples:
+  python -m aeanomaly compare                                          every run in lightning_logs
+  python -m aeanomaly compare --sort auroc/reconstruction              best first
+  python -m aeanomaly compare --metrics auroc,aupr,fpr95               every score, three metrics
+  python -m aeanomaly compare lightning_logs/version_3 other/runs      these only
+  python -m aeanomaly compare --group-by                               seeds folded: mean ± std, n runs
+  python -m aeanomaly compare --group-by code_size --csv sizes.csv     a row for each code size
+"""
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("expected names separated by commas")
+    return names
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of ``compare``. Its errors are raised as `UserError`."""
+    parser = CommandParser("compare", _DESCRIPTION, _EXAMPLES, "[RUN or FOLDER ...] [options]")
+    parser.add_argument("paths", nargs="*", metavar="RUN or FOLDER", help=f"what to compare (default: {LOGS})")
+    parser.add_argument(
+        "--metrics",
+        type=_names,
+        metavar="NAME[,NAME...]",
+        help="columns of figures (default: AUROC of every score on the test images, and fit_seconds)",
+    )
+    parser.add_argument(
+        "--sort",
+        metavar="COLUMN",
+        help="order of the rows: metrics best first, hyperparameters and `run` ascending; rows without a value last",
+    )
+    parser.add_argument("--reverse", action="store_true", help="the other way round")
+    parser.add_argument(
+        "--group-by",
+        nargs="?",
+        type=_names,
+        const=[],
+        metavar="KEY[,KEY...]",
+        help="without KEY: fold runs that differ only in their seed into one row, mean ± sample standard deviation "
+        "over n runs; with hyperparameters: a row for each combination of their values",
+    )
+    for name, what in (("csv", "CSV"), ("markdown", "a Markdown table"), ("json", "JSON")):
+        parser.add_argument(
+            f"--{name}",
+            nargs="?",
+            const="-",
+            metavar="FILE",
+            help=f"write {what} to FILE; without FILE, print it instead of the table"
+            + ("" if name == "markdown" else " (full precision, every run)"),
+        )
+    return parser
+
+
+def main(options: Sequence[str]) -> int:
+    """Run ``compare`` with the words after it.
+
+    Returns:
+        The exit status 0. That some runs are unfinished or broken is a result, not a failure.
+
+    Raises:
+        UserError: if there is no such path, run, metric, hyperparameter or column, or a file cannot be written.
+    """
+    args = build_parser().parse_intermixed_args(list(options))
+    files = {name: getattr(args, name) for name in _FORMATS if getattr(args, name) is not None}
+    for name, file in files.items():
+        if Path(file).is_dir():
+            raise UserError(f"--{name} {file}: that is a folder; put runs and folders before --{name}")
+    printed = [name for name, file in files.items() if file == "-"]
+    if len(printed) > 1:
+        raise UserError(f"only one of --{' and --'.join(printed)} can be printed: give the others a FILE")
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ± shows a question mark
+    comparison = _compare(args)
+    for name, file in files.items():
+        if file != "-":
+            write_whole(Path(file), _FORMATS[name](comparison))
+    if printed:
+        _print(_FORMATS[printed[0]](comparison))
+        if printed != ["markdown"]:  # which has them
+            print(*comparison.notes, sep="\n", end="\n" if comparison.notes else "", file=sys.stderr)
+    else:
+        _show(comparison, [file for file in files.values() if file != "-"])
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> Comparison:
+    if not args.paths and not Path(LOGS).is_dir():
+        raise UserError(f"there is no {LOGS} here: name the runs to compare, or a folder that holds them")
+    runs = [read_run(path) for path in find_runs([Path(path) for path in args.paths or [LOGS]])]
+    try:
+        comparison = compare_runs(runs, args.metrics, args.group_by)
+    except UserError as error:
+        if any(Path(name).is_dir() for name in args.group_by or ()):
+            raise UserError(f"{error}; put runs and folders before --group-by") from None
+        raise
+    if args.sort and comparison.rows:
+        sort_rows(comparison, args.sort, args.reverse)
+    elif args.reverse:
+        comparison.rows.reverse()
+    return comparison
+
+
+def _show(comparison: Comparison, written: list[str]) -> None:
+    # Names of runs and values are shown as they are, whatever brackets and colons they have.
+    console = Console(markup=False, emoji=False, highlight=False)
+    if comparison.rows:
+        table = to_table(comparison)
+        console.width = max(console.width, _needed_width(console, table))
+        console.print(table)
+    for line in [*remarks(comparison), *(f"Written: {file}" for file in written)]:
+        console.print(line, soft_wrap=True)
+
+
+def _needed_width(console: Console, table: Table) -> int:
+    """The width below which rich would cut figures off; if nobody watches, that at which nothing needs wrapping."""
+    needed = Measurement.get(console, console.options.update(width=10_000), table)
+    return needed.minimum if console.is_terminal else needed.maximum
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `compare --csv | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,183 @@
+"""A comparison as a table for the terminal, Markdown, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from aeanomaly.commands.compare.columns import higher_is_better
+from aeanomaly.commands.compare.table import Comparison, Figure, Row
+from aeanomaly.runs.reading import Run
+
+_EMPTY = "-"
+
+
+def to_table(comparison: Comparison) -> Table:
+    """Rounded figures, the best of each metric in bold."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("run", no_wrap=True)
+    if comparison.grouped:
+        table.add_column("n", justify="right")
+    first = len(table.columns)
+    rows = [_cells(comparison, row) for row in comparison.rows]
+    for place, name in enumerate([*comparison.metrics, *comparison.keys], start=first):
+        heading = _heading(comparison.labels[name], max((len(cells[place]) for cells in rows), default=0))
+        if name in comparison.metrics:
+            table.add_column(heading, justify="right", no_wrap=True)
+        else:
+            table.add_column(heading, overflow="fold")
+    best = {metric: _best(comparison, metric) for metric in comparison.metrics}
+    for row, texts in zip(comparison.rows, rows, strict=True):
+        cells: list[str | Text] = list(texts)
+        for place, metric in enumerate(comparison.metrics, start=first):
+            if metric in row.figures and row.figures[metric].mean == best[metric]:
+                cells[place] = Text(str(cells[place]), style="bold")
+        table.add_row(*cells)
+    return table
+
+
+def _heading(label: str, width: int) -> str:
+    """The label in lines no wider than the column needs to be, which put together are the name to sort by."""
+    lines = [""]
+    for part in re.split(r"(?<=[/_])|(?<=\D\.)", label):
+        if lines[-1] and len(lines[-1] + part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _best(comparison: Comparison, metric: str) -> float | None:
+    up = higher_is_better(metric)
+    means = [row.figures[metric].mean for row in comparison.rows if metric in row.figures]
+    means = [mean for mean in means if math.isfinite(mean)]
+    if up is None or len(means) < 2:
+        return None
+    return max(means) if up else min(means)
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """The notes, how many runs can be compared, and a line for each run that is unfinished or broken."""
+    lines = list(comparison.notes)
+    if comparison.aside:
+        lines.append(f"{len(comparison.runs) - len(comparison.aside)} of {len(comparison.runs)} runs can be compared.")
+    aside = {run.path for run in comparison.aside}
+    for run in comparison.runs:
+        reason = run.reason or ("has none of these metrics" if run.path in aside else "")
+        if reason:
+            lines.append(f"{comparison.names[run.path]}: {'' if run.status == 'ok' else run.status + ', '}{reason}")
+    return lines
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """A Markdown table with rounded figures, and the remarks as a list below it."""
+    headings = ["run", *(["n"] if comparison.grouped else [])]
+    headings += [comparison.labels[name] for name in [*comparison.metrics, *comparison.keys]]
+    right = len(headings) - len(comparison.keys)
+    rule = ["---", *["---:"] * (right - 1), *["---"] * len(comparison.keys)]
+    rows = [headings, rule, *(_cells(comparison, row) for row in comparison.rows)]
+    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    notes = remarks(comparison)
+    return "\n".join([*lines, *([""] if notes else []), *(f"- {note}" for note in notes)]) + "\n"
+
+
+def _cells(comparison: Comparison, row: Row) -> list[str]:
+    cells = [row.name, *([str(len(row.runs))] if comparison.grouped else [])]
+    cells += [_figure_text(name, row.figures.get(name), len(row.runs)) for name in comparison.metrics]
+    flat = row.hyperparameters or {}
+    return cells + [_value_text(flat[key]) if key in flat else _EMPTY for key in comparison.keys]
+
+
+def _figure_text(metric: str, figure: Figure | None, runs: int) -> str:
+    if figure is None:
+        return _EMPTY
+    text = _number_text(metric, figure.mean)
+    if figure.std is not None:
+        text += f" ± {_number_text(metric, figure.std)}"
+    return text if figure.n == runs or runs == 1 else f"{text} ({figure.n})"
+
+
+def _number_text(metric: str, value: float) -> str:
+    if "/" in metric and not metric.startswith("threshold/") and not metric.endswith("/loss"):
+        return f"{value:.4f}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _value_text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def to_csv(comparison: Comparison) -> str:
+    """A line per row, then one per run set aside; full names, full precision.
+
+    A missing value is an empty field, NaN is ``nan``. When grouped, ``run`` lists the runs separated by ``;``, and each
+    metric has three columns: ``<metric>_mean``, ``<metric>_std``, ``<metric>_n``.
+    """
+    suffixes = ("_mean", "_std", "_n") if comparison.grouped else ("",)
+    columns = ["run", *(["n"] if comparison.grouped else []), "status", "reason"]
+    columns += [metric + suffix for metric in comparison.metrics for suffix in suffixes] + comparison.keys
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    for entry in _entries(comparison):
+        line = {"run": ";".join(entry["runs"]), "n": len(entry["runs"]), **entry["hyperparameters"]}
+        for metric, figure in entry["metrics"].items():
+            line |= {metric + suffix: part for suffix, part in zip(suffixes, _parts(figure), strict=False)}
+        writer.writerow({name: line.get(name, entry.get(name, "")) for name in columns})
+    return stream.getvalue()
+
+
+def _parts(figure: Figure) -> tuple[float, float | str, int]:
+    return figure.mean, "" if figure.std is None else figure.std, figure.n
+
+
+def to_json(comparison: Comparison) -> str:
+    """A list with an object per row, then one per run set aside; full names, full precision.
+
+    Each has ``run`` (when grouped: ``runs``, a list), ``status``, ``reason``, ``metrics`` and ``hyperparameters``.
+    A metric is a number, or when grouped an object with ``mean``, ``std`` and ``n``. JSON knows no NaN: it is null.
+    """
+    result = []
+    for entry in _entries(comparison):
+        runs = {"runs": entry["runs"]} if comparison.grouped else {"run": entry["runs"][0]}
+        metrics: dict[str, Any] = {}
+        for metric, figure in entry["metrics"].items():
+            mean = figure.mean if math.isfinite(figure.mean) else None
+            metrics[metric] = {"mean": mean, "std": figure.std, "n": figure.n} if comparison.grouped else mean
+        flat = {key: None if value != value else value for key, value in entry["hyperparameters"].items()}
+        result.append({**runs, **entry, "metrics": metrics, "hyperparameters": flat})
+        if not comparison.grouped:
+            del result[-1]["runs"]
+    return json.dumps(result, indent=2, allow_nan=False) + "\n"
+
+
+def _entries(comparison: Comparison) -> list[dict[str, Any]]:
+    groups = [(row.runs, row.figures, row.hyperparameters) for row in comparison.rows]
+    groups += [([run], {}, run.hyperparameters) for run in comparison.aside]
+    return [
+        {
+            "runs": [str(run.path) for run in runs],
+            "status": _status(runs),
+            "reason": _reason(comparison, runs),
+            "metrics": figures,
+            "hyperparameters": {key: flat[key] for key in comparison.keys if key in flat} if flat else {},
+        }
+        for runs, figures, flat in groups
+    ]
+
+
+def _status(runs: list[Run]) -> str:
+    return next((status for status in ("broken", "unfinished") if any(run.status == status for run in runs)), "ok")
+
+
+def _reason(comparison: Comparison, runs: list[Run]) -> str:
+    if len(runs) == 1:
+        return runs[0].reason
+    return "; ".join(f"{comparison.names[run.path]}: {run.reason}" for run in runs if run.reason)

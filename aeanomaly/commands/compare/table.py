@@ -1,0 +1,160 @@
+"""The rows: a run each, or the mean over the runs that belong together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aeanomaly.commands.compare.columns import choose_metrics, comparable, differing, match_key
+from aeanomaly.runs.hyperparameters import short_key
+from aeanomaly.runs.reading import Run, Value, run_names
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric of one row.
+
+    Attributes:
+        mean: the mean of the finite values. If there is none: the value itself of a single run, else NaN.
+        std: their sample standard deviation (divided by n - 1), None for fewer than two.
+        n: how many finite values there are.
+    """
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run, or the runs that grouping folds into one.
+
+    Attributes:
+        name: the run's short name; of several, the first one's, with ``+2`` for two more.
+        runs: the runs behind the row, at least one.
+        figures: by full name; a metric that no run of the row has is missing.
+        hyperparameters: those that all its runs agree on; None if unknown.
+    """
+
+    name: str
+    runs: list[Run]
+    figures: dict[str, Figure]
+    hyperparameters: dict[str, Value] | None
+
+
+@dataclass
+class Comparison:
+    """Runs side by side, the same for the terminal and for files.
+
+    Attributes:
+        runs: all of them.
+        names: their short names, by path.
+        metrics: full names of the metric columns.
+        keys: full names of the hyperparameter columns: those that differ between the rows.
+        labels: headings, by full name, of the metrics shown and of every hyperparameter.
+        rows: what can be compared.
+        aside: the runs that have none of the metrics: reported, not compared.
+        grouped: whether rows are means over runs.
+        notes: what one must know to read the rows rightly, a line each.
+    """
+
+    runs: list[Run]
+    names: dict[Path, str]
+    metrics: list[str]
+    keys: list[str]
+    labels: dict[str, str]
+    rows: list[Row]
+    aside: list[Run]
+    grouped: bool
+    notes: list[str] = field(default_factory=list)
+
+
+def compare_runs(
+    runs: Sequence[Run], metrics: Sequence[str] | None = None, group_by: Sequence[str] | None = None
+) -> Comparison:
+    """Put runs side by side.
+
+    Args:
+        runs: in the order that the rows shall have.
+        metrics: names or patterns, see `choose_metrics`; None for the default ones.
+        group_by: None for a row per run; empty to fold runs that differ only in their seed; otherwise the
+            hyperparameters, by full name or unambiguous ending, of which each combination gets a row.
+
+    Raises:
+        UserError: if a metric or hyperparameter is unknown or ambiguous.
+    """
+    chosen = choose_metrics(runs, metrics)
+    # What a run cost puts no unfinished run among the finished ones, unless the cost is all that is asked for.
+    telling = [name for name in chosen if "/" in name] or chosen
+    compared = [run for run in runs if any(name in run.figures for name in telling)]
+    aside = [run for run in runs if not any(name in run.figures for name in telling)]
+    names = run_names([run.path for run in runs])
+    known = list(dict.fromkeys(key for run in compared for key in run.hyperparameters or {}))
+    by = [match_key(name, known) for name in group_by or () if known]
+
+    groups = [[run] for run in compared] if group_by is None else _group(compared, by)
+    rows = [_row(group, chosen, names) for group in groups]
+    mixed = list(dict.fromkeys(key for group in groups for key in differing(run.hyperparameters for run in group)))
+    others = [key for key in differing(row.hyperparameters for row in rows) if key not in mixed]
+    keys = list(dict.fromkeys([*by, *others]))
+    notes = [f"mean ± sample standard deviation over n runs that differ in: {', '.join(mixed)}"] if mixed else []
+    if group_by is not None:
+        notes += _repeats(groups, names)
+    labels = {name: name.removeprefix("test/") for name in chosen} | {key: short_key(key, known) for key in known}
+    return Comparison(list(runs), names, chosen, keys, labels, rows, aside, group_by is not None, notes)
+
+
+def _group(runs: Sequence[Run], by: Sequence[str]) -> list[list[Run]]:
+    groups: dict[object, list[Run]] = {}
+    for run in runs:
+        if run.hyperparameters is None:
+            group: object = run.path  # nobody knows what it may be averaged with
+        elif by:
+            group = tuple(comparable(run.hyperparameters.get(key)) for key in by)
+        else:
+            group = _settings(run.hyperparameters, without="seed")
+        groups.setdefault(group, []).append(run)
+    return list(groups.values())
+
+
+def _settings(flat: dict[str, Value], without: str = "") -> frozenset[tuple[str, Value | None]]:
+    return frozenset((key, comparable(value)) for key, value in flat.items() if key != without)
+
+
+def _repeats(groups: list[list[Run]], names: dict[Path, str]) -> list[str]:
+    """A line for each run that merely repeats another of its group, which makes the deviation look too small."""
+    notes = []
+    for group in groups:
+        first: dict[object, Run] = {}
+        for run in group:
+            flat = run.hyperparameters or {}
+            original = first.setdefault(_settings(flat), run)
+            if original is not run and isinstance(flat["seed"], int):  # without a seed, no two runs are the same
+                notes.append(f"{names[run.path]} has the settings and seed of {names[original.path]}; both count")
+    return notes
+
+
+def _row(runs: list[Run], metrics: Sequence[str], names: dict[Path, str]) -> Row:
+    figures: dict[str, Figure] = {}
+    for metric in metrics:
+        values = [run.figures[metric] for run in runs if metric in run.figures]
+        if values:
+            figures[metric] = summarize(values)
+    flat = runs[0].hyperparameters
+    if flat is not None and len(runs) > 1:
+        mixed = differing(run.hyperparameters for run in runs)
+        flat = {key: value for key, value in flat.items() if key not in mixed}
+    return Row(names[runs[0].path] + (f" +{len(runs) - 1}" if len(runs) > 1 else ""), runs, figures, flat)
+
+
+def summarize(values: Sequence[float]) -> Figure:
+    """Mean and sample standard deviation of the finite ones among one or more values."""
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        alone = finite or (values if len(values) == 1 else [math.nan])
+        return Figure(alone[0], None, len(finite))
+    mean = math.fsum(finite) / len(finite)
+    variance = math.fsum((value - mean) ** 2 for value in finite) / (len(finite) - 1)
+    return Figure(mean, math.sqrt(variance), len(finite))

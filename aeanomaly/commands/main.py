@@ -1,0 +1,105 @@
+"""The command line: what can be answered without torch is answered here, the rest is handed on.
+
+What loads late, and why:
+
+- torch, lightning and torchvision take seconds to import. They are imported only once a command needs them, so that
+  help, mistakes in the first word and `compare` come at once.
+- scikit-learn, which brings pandas, takes a third of a second that a first training step does without. It is imported
+  in the functions that call it, such as `KMeans.fit`, which comes after the first epoch.
+- Each Trainer verb has a parser of its own with all options. Only that of the command at hand is built.
+- The garbage collector rests during the imports, and what they made is not walked through again: hardly any of it is
+  garbage, and looking for it took a fifth of their time.
+
+matplotlib and scipy are imported at the top of files as usual: importing lightning brings them anyway.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from aeanomaly import __version__
+from aeanomaly.errors import UserError
+
+COMMANDS = {
+    "fit": "train on normal images, then test the best checkpoint and print the table",
+    "validate": "evaluate a checkpoint on the validation images",
+    "test": "evaluate a checkpoint on the test images and print the table",
+    "predict": "write the scores and decisions of a checkpoint to predictions.csv",
+    "compare": "show runs side by side: their metrics, and the hyperparameters that differ",
+    "benchmark": "run a grid of fits over classes, methods and seeds, and make its tables and figures",
+    "sweep": "search for the settings with the lowest loss on normal images",
+}
+
+# Commands with a room of their own; the others are the Trainer's verbs.
+_ROOMS = ("compare", "benchmark", "sweep")
+
+HELP = """\
+usage: python -m aeanomaly <command> [options]
+
+Train an autoencoder on normal images only and find what does not belong.
+
+commands:
+{commands}
+
+options:
+  -h, --help     show this help; `python -m aeanomaly <command> --help` lists a command's options
+  --version      show the version
+
+first steps:
+  python -m aeanomaly fit --config configs/base.yaml      the study on MNIST
+  python -m aeanomaly fit --config configs/debug.yaml     a few seconds, no download
+  python -m aeanomaly test --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt
+  python -m aeanomaly compare                             every run so far, side by side
+"""
+
+
+def help_text() -> str:
+    """The help of the top level."""
+    width = max(map(len, COMMANDS))
+    return HELP.format(commands="\n".join(f"  {name:{width}}   {what}" for name, what in COMMANDS.items()))
+
+
+def fail(message: str) -> int:
+    """Print one line about a mistake and return the exit status for it."""
+    print(f"aeanomaly: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after ``python -m aeanomaly``; by default those of the process.
+
+    Returns:
+        The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words:
+        print(help_text(), end="")
+        return 2
+    command, *options = words
+    if command in ("-h", "--help", "help"):
+        print(help_text(), end="")
+        return 0
+    if command == "--version":
+        print(f"aeanomaly {__version__}")
+        return 0
+    if command.startswith("-"):
+        return fail(f"the command comes first, then its options, got {command!r}; commands: {', '.join(COMMANDS)}")
+    if command not in COMMANDS:
+        close = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"commands: {', '.join(COMMANDS)}"
+        return fail(f"unknown command {command!r}; {hint}")
+    try:
+        if command in _ROOMS:
+            return int(importlib.import_module(f"aeanomaly.commands.{command}.command").main(options))
+        return int(importlib.import_module("aeanomaly.commands.fit.command").main(command, options))
+    except UserError as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130

@@ -1,0 +1,1 @@
+"""``sweep``: a search for the settings with the lowest val/loss."""

@@ -1,0 +1,137 @@
+"""The study: opened or continued, its next trial, and what became of trials whose process died."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import TPESampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from aeanomaly.commands.sweep.plan import Plan
+from aeanomaly.commands.sweep.space import Space
+from aeanomaly.errors import UserError
+from aeanomaly.runs.config_files import read_config
+
+_REPEATS = "repeats"  # the number of the lost trial whose parameters a trial tries again
+
+
+@contextlib.contextmanager
+def only_sweep(out: Path) -> Iterator[None]:
+    """Make the sweep's folder and keep other processes out of it while this one is at work.
+
+    Raises:
+        UserError: if another sweep is at work there, or the folder cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to the folder {out}: {error.strerror}") from None
+    with lock:
+        if sys.platform != "win32":  # which has no such lock; two sweeps in one folder are then the user's care
+            import fcntl
+
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"another sweep is at work in {out}") from None
+        yield
+
+
+def open_study(plan: Plan, space: Space) -> optuna.Study:
+    """Create the study, or continue it: trials that were running when their process died are queued again.
+
+    Call it within `only_sweep`, so that no running trial belongs to a living process.
+
+    Raises:
+        UserError: if the storage cannot be used, or holds a study of that name with other settings.
+    """
+    storage = plan.storage or f"sqlite:///{plan.out / 'study.db'}"
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=plan.study,
+            direction="minimize",
+            load_if_exists=True,
+            pruner=_pruner(plan),
+        )
+    except Exception as error:  # sqlalchemy's, the database driver's, or its absence
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"cannot use the storage of study {plan.study!r}: {reason}") from None
+    settings, known = _settings(plan, space), study.user_attrs.get("settings")
+    if known is None:
+        if study.get_trials(deepcopy=False) or study.direction != StudyDirection.MINIMIZE:
+            raise UserError(f"the study {plan.study!r} was not made by `sweep`: choose another name for yours")
+        if any(plan.out.glob("trial_*")):
+            raise UserError(f"{plan.out} holds trials of another study: choose another --out")
+        study.set_user_attr("settings", settings)
+    elif known != settings:
+        other = " and ".join(key for key in settings if settings[key] != known.get(key))
+        raise UserError(
+            f"the study {plan.study!r} was begun with another {other}, so that its trials cannot be compared with new "
+            "ones: give this sweep another study name"
+        )
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        give_back(study, trial)
+    return study
+
+
+def _pruner(plan: Plan) -> BasePruner:
+    if plan.pruner == "median":
+        return MedianPruner(n_startup_trials=plan.startup_trials, n_warmup_steps=plan.min_epochs)
+    return HyperbandPruner(min_resource=plan.min_epochs) if plan.pruner == "hyperband" else NopPruner()
+
+
+def _settings(plan: Plan, space: Space) -> dict[str, Any]:
+    """What must be the same for all trials of a study."""
+    contents = [read_config(Path(name)) for name in plan.base]
+    settings: dict[str, Any] = {
+        "base": hashlib.sha256(json.dumps(contents, default=str).encode()).hexdigest(),
+        "overrides": list(plan.fixed),
+        "space": {key: repr(distribution) for key, distribution in space.items()},
+    }
+    if plan.storage is not None:  # a study in two folders would have two processes, each holding the other's for dead
+        settings["folder"] = str(plan.out.resolve())
+    return settings
+
+
+def give_back(study: optuna.Study, trial: FrozenTrial | Trial) -> None:
+    """Mark an interrupted trial as failed, and queue its parameters for a new one."""
+    queued = [other.user_attrs.get(_REPEATS) for other in study.get_trials(deepcopy=False)]
+    if trial.number not in queued:  # it is, if this function itself was interrupted
+        study.enqueue_trial(trial.params, user_attrs={_REPEATS: trial.number})
+    study.tell(trial.number, state=TrialState.FAIL)
+
+
+def next_trial(study: optuna.Study, plan: Plan, space: Space) -> Trial:
+    """A trial with its parameters drawn, or those of an interrupted one.
+
+    The sampler starts from the seed and the number of trials so far. A sampler seeded once would, in a process that
+    continues a study, draw the first trials again.
+    """
+    ended = len(finished(study)) + real_failures(study)
+    seed = int(np.random.SeedSequence([plan.seed, ended]).generate_state(1)[0])
+    study.sampler = TPESampler(n_startup_trials=plan.startup_trials, seed=seed)
+    return study.ask(space)
+
+
+def finished(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that count: complete and pruned ones."""
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def real_failures(study: optuna.Study) -> int:
+    """How many trials failed by themselves, not by being interrupted."""
+    trials = study.get_trials(deepcopy=False)
+    lost = {trial.user_attrs.get(_REPEATS) for trial in trials}
+    return sum(trial.state == TrialState.FAIL and trial.number not in lost for trial in trials)

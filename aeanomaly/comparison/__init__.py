@@ -1,1 +1,0 @@
-"""Runs side by side: columns, rows, order and formats. Needs no torch."""

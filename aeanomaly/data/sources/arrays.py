@@ -1,0 +1,115 @@
+"""Images and labels from files of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aeanomaly.data.base import Arrays, OneClassDataModule
+from aeanomaly.data.sources.array_files import MappedBytes, read_array, read_header
+from aeanomaly.errors import UserError
+
+
+class ArrayFiles(OneClassDataModule):
+    """Images and labels in `.npy` or idx files, which may be larger than memory.
+
+    Images are uint8, (N, H, W) or (N, C, H, W); labels are integers, (N,). Both formats are recognised by content.
+    Compressed files must be unpacked first.
+
+    Args:
+        train_images: file of the training images, normal and anomalous.
+        train_labels: file of their classes.
+        test_images: file of the test images.
+        test_labels: file of their classes.
+        normal_classes: see `OneClassDataModule`, as all options below except the last.
+        anomaly_classes: see `OneClassDataModule`.
+        val_fraction: see `OneClassDataModule`.
+        contamination: see `OneClassDataModule`.
+        batch_size: see `OneClassDataModule`.
+        eval_batch_size: see `OneClassDataModule`.
+        split_seed: see `OneClassDataModule`.
+        memory_map: leave the images in their files and fetch what each batch needs, which costs memory only as far as
+            there is some to spare; false reads them into memory at the start. The batches are the same.
+    """
+
+    def __init__(
+        self,
+        train_images: str,
+        train_labels: str,
+        test_images: str,
+        test_labels: str,
+        normal_classes: Sequence[int] | None = None,
+        anomaly_classes: Sequence[int] | None = None,
+        val_fraction: float = 0.1,
+        contamination: float = 0.0,
+        batch_size: int = 64,
+        eval_batch_size: int = 2048,
+        split_seed: int | None = None,
+        memory_map: bool = True,
+    ) -> None:
+        super().__init__(
+            normal_classes, anomaly_classes, val_fraction, contamination, batch_size, eval_batch_size, split_seed
+        )
+        self.paths = {
+            "train_images": Path(train_images),
+            "train_labels": Path(train_labels),
+            "test_images": Path(test_images),
+            "test_labels": Path(test_labels),
+        }
+        self.memory_map = memory_map
+        self._mapped: dict[str, MappedBytes] = {}
+
+    def load(self) -> Arrays:
+        """Read the files, or map those of the images.
+
+        Raises:
+            UserError: if a file cannot be read, is of an unknown format, incomplete, or holds something else than
+                described above, or if the files do not belong together.
+        """
+        train, test = self._images("train_images"), self._images("test_images")
+        if train.shape[1:] != test.shape[1:]:
+            raise UserError(
+                f"images of {self.paths['test_images']} are {list(test.shape[1:])} (C, H, W), but those of "
+                f"{self.paths['train_images']} {list(train.shape[1:])}; they must be alike"
+            )
+        return Arrays(train, self._labels("train_labels", len(train)), test, self._labels("test_labels", len(test)))
+
+    def will_read(self, part: str) -> Callable[[Tensor], None] | None:
+        """Have the images of a batch, or of several, fetched all at once before they are read one after the other."""
+        return self._mapped["test" if part == "test" else "train"].will_read if self.memory_map else None
+
+    @property
+    def source(self) -> str:
+        """The file of the training images."""
+        return str(self.paths["train_images"])
+
+    def _images(self, option: str) -> Tensor:
+        path = self.paths[option]
+        header = read_header(path)
+        if header.dtype != np.uint8:
+            raise UserError(f"data.{option}: {path} holds {header.dtype}; images must be uint8 from 0 to 255")
+        if len(header.shape) not in (3, 4) or 0 in header.shape:
+            raise UserError(
+                f"data.{option}: {path} has shape {list(header.shape)}; images must be (N, H, W) or (N, C, H, W)"
+            )
+        header = header if len(header.shape) == 4 else header._replace(shape=(header.shape[0], 1, *header.shape[1:]))
+        if not self.memory_map:
+            return torch.from_numpy(read_array(path, header))
+        mapped = self._mapped[option.removesuffix("_images")] = MappedBytes(path, header)
+        return mapped.tensor
+
+    def _labels(self, option: str, count: int) -> Tensor:
+        path = self.paths[option]
+        header = read_header(path)
+        if header.dtype.kind not in "iu" or len(header.shape) != 1:
+            shape = list(header.shape)
+            raise UserError(
+                f"data.{option}: {path} holds {header.dtype} of shape {shape}; labels must be (N,) integers"
+            )
+        if header.shape[0] != count:
+            raise UserError(f"data.{option}: {path} has {header.shape[0]:,} labels for {count:,} images")
+        return torch.from_numpy(read_array(path, header).astype(np.int64))

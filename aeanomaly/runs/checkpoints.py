@@ -1,0 +1,47 @@
+"""What can be told from a checkpoint before anything is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+
+from aeanomaly.errors import UserError
+
+
+def read_hyperparameters(path: Path) -> dict[str, Any]:
+    """The model's configuration as saved in a checkpoint; empty if it was not trained from the command line.
+
+    Raises:
+        UserError: if the file is missing or not a checkpoint.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint file {str(path)!r}")
+    try:
+        # mmap: only the structure is read here; the weights are read once, when the trainer loads them.
+        content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        hyperparameters = dict(content["hyper_parameters"]) if "hyper_parameters" in content else {}
+        if "state_dict" not in content:
+            raise KeyError("state_dict")
+    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
+        raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
+    hyperparameters.pop("_instantiator", None)
+    return hyperparameters
+
+
+def find_conflict(given: dict[str, Any], saved: dict[str, Any], prefix: str = "") -> tuple[str, Any, Any] | None:
+    """The first key at which two configurations differ, with both values; None if they agree."""
+    for key in given:
+        here, there = given[key], saved.get(key, given[key])
+        if isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+            here, there = dict(enumerate(here)), dict(enumerate(there))
+        if isinstance(here, dict) and isinstance(there, dict):
+            inner = find_conflict(here, there, f"{prefix}{key}.")
+            if inner:
+                return inner
+        elif here != there:
+            return f"{prefix}{key}", here, there
+    return None

@@ -1,0 +1,108 @@
+"""The directory of a run, and its TensorBoard log."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.tensorboard.summary import hparams
+from typing_extensions import override
+
+from aeanomaly.errors import UserError
+from aeanomaly.runs.layout import LOGS
+
+
+class RunLogger(TensorBoardLogger):
+    """A TensorBoard logger whose directory no other run shares, with one event file for fit and test together.
+
+    The stock logger looks for the next free number without taking it, so two runs started together write into one
+    directory; and it closes its file after the fit, so the test opens another.
+
+    Args:
+        root: folder in which ``lightning_logs/version_N`` is made.
+        version: N of an existing run to continue; None takes the next free number.
+    """
+
+    def __init__(self, root: str | Path, version: int | None = None) -> None:
+        super().__init__(save_dir=str(root), name=LOGS, version=version, default_hp_metric=False)
+        self.continued = version is not None
+
+    @property
+    @override
+    def version(self) -> int:
+        """N of ``version_N``, taken on the first device when first asked for."""
+        if self._version is None:
+            if not _is_first_device():
+                return -1  # the first device decides; `share` tells the others
+            self._version = claim_version(Path(self.root_dir))
+        return int(self._version)
+
+    def share(self, version: int) -> None:
+        """Tell a device other than the first which directory the run has."""
+        self._version = version
+
+    def log_hparams_row(self, parameters: Mapping[str, int | float | str]) -> None:
+        """Write the run's row of the HParams table; call it once, on the first device.
+
+        Its metrics are the scalars logged already. The usual list of columns is left out: TensorBoard would take that
+        of whichever run comes first for all runs, hiding what only others have. Without it, TensorBoard makes its own
+        from all runs, with the hyperparameters that differ in front.
+
+        Args:
+            parameters: flat and plain.
+        """
+        _columns, start, end = hparams(dict(parameters), {})
+        writer = self.experiment._get_file_writer()
+        for summary in (start, end):
+            writer.add_summary(summary)
+
+    @override
+    def finalize(self, status: str) -> None:
+        """Flush, and stay open for what follows in the same run."""
+        if self._experiment is not None:
+            self._experiment.flush()
+
+    @override
+    def save(self) -> None:
+        """Write nothing: ``config.yaml`` has all hyperparameters."""
+
+    def discard(self) -> None:
+        """Remove the directory of a run that failed before it had any result."""
+        if self._version is None or self.continued or not _is_first_device():
+            return
+        folder = Path(self.log_dir)
+        if not any((folder / "checkpoints").glob("*.ckpt")) and not (folder / "metrics.json").exists():
+            if self._experiment is not None:
+                self._experiment.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_first_device() -> bool:
+    # Lightning keeps the rank on this function, and knows it before any process group exists.
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def claim_version(folder: Path) -> int:
+    """Make the next free ``version_N`` in ``folder`` and return N.
+
+    The directory is made exclusively: of two processes that try the same number, one gets the next.
+
+    Raises:
+        UserError: if the place cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = [int(match[1]) for path in folder.iterdir() if (match := re.fullmatch(r"version_(\d+)", path.name))]
+        number = max(taken, default=-1) + 1
+        while True:
+            try:
+                (folder / f"version_{number}").mkdir()
+                return number
+            except FileExistsError:
+                number += 1
+    except OSError as error:
+        raise UserError(f"cannot make a run directory in {folder}: {error.strerror or error}") from None

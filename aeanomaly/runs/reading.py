@@ -1,0 +1,199 @@
+"""Run directories: finding them, and reading what they hold without torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from aeanomaly.errors import UserError
+from aeanomaly.runs.hyperparameters import flatten_config
+
+Value: TypeAlias = int | float | str
+
+_METRICS, _CONFIG = "metrics.json", "config.yaml"
+# libyaml reads a config seven times faster; wheels of PyYAML bring it, a build from source may lack it.
+_YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What `auto` and null came to: two runs do not differ because one of them spelled the default out.
+_EFFECTIVE = {
+    "seed": "seed",
+    "precision": "trainer.precision",
+    "accelerator": "trainer.accelerator",
+    "devices": "trainer.devices",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What one run directory holds, whatever its state.
+
+    Attributes:
+        path: the directory, as it was named or found.
+        record: metrics.json as it is; empty if there is none to be read.
+        hyperparameters: the flat config (see `flatten_config`), with the seed, precision, accelerator and number of
+            devices that took effect; None if there is no config to be read.
+        unfinished: reasons why the run counts as unfinished.
+        broken: reasons why it counts as broken. Its figures may still be of use.
+    """
+
+    path: Path
+    record: dict[str, Any]
+    hyperparameters: dict[str, Value] | None
+    unfinished: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        """The numbers of metrics.json, among them perhaps NaN and infinities."""
+        return {
+            name: value
+            for name, value in self.record.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        }
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``unfinished`` or ``broken``."""
+        return "broken" if self.broken else "unfinished" if self.unfinished else "ok"
+
+    @property
+    def reason(self) -> str:
+        """Why the status is not ``ok``; empty if it is."""
+        return "; ".join(self.broken + self.unfinished)
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """The run directories among and under ``paths``, each once, in natural order below each path.
+
+    A run is a folder with metrics.json or config.yaml, or one called ``version_N`` even if nothing is in it yet. What
+    lies below a run, and hidden folders, are not searched.
+
+    Raises:
+        UserError: if a path does not exist, is a file, or has no run in it.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"there is no run or folder {str(path)!r}")
+        if not path.is_dir():
+            raise UserError(f"{path} is a file: name the folder of a run, or a folder of runs")
+        below = _search(path)
+        if not below:
+            raise UserError(f"no run in {path}: a run is a folder with {_METRICS} or {_CONFIG}")
+        for run in sorted(below, key=lambda run: natural_order(str(run))):
+            found.setdefault(os.path.realpath(run), run)
+    return list(found.values())
+
+
+def _search(folder: Path) -> list[Path]:
+    # A folder that cannot be listed counts as found: reading it will say why not.
+    runs: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, files in os.walk(
+        folder, followlinks=True, onerror=lambda error: runs.append(Path(error.filename))
+    ):
+        real = os.path.realpath(place)
+        if real in seen:  # a link back up
+            folders.clear()
+            continue
+        seen.add(real)
+        if _METRICS in files or _CONFIG in files or re.fullmatch(r"version_\d+", Path(real).name):
+            runs.append(Path(place))
+            folders.clear()
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return runs
+
+
+def natural_order(text: str) -> list[tuple[int, str]]:
+    """A sort key that puts version_2 before version_10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def run_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A short, unique name for each run: its path from the deepest folder that holds them all."""
+    if not paths:
+        return {}
+    # not resolved: a run that was named by a link keeps the name of the link
+    absolute = {path: Path(os.path.normpath(path.absolute())) for path in paths}
+    common = os.path.commonpath([path.parent for path in absolute.values()])
+    return {path: os.path.relpath(full, common) for path, full in absolute.items()}
+
+
+def read_run(path: Path) -> Run:
+    """Read a run directory. Whatever is wrong with it becomes a reason in the result, never an exception."""
+    unfinished: list[str] = []
+    broken: list[str] = []
+    try:
+        record = _read_metrics(path / _METRICS)
+    except FileNotFoundError:
+        record = {}
+        only = "only predictions" if (path / "predictions.csv").is_file() else "still running, or stopped early"
+        unfinished.append(f"no {_METRICS}: {only}")
+    except (OSError, ValueError) as error:
+        record = {}
+        broken.append(_reason(_METRICS, error))
+    else:
+        if record.get("trial") == "pruned":
+            unfinished.append("pruned by its sweep")
+        elif record.get("trial") != "complete" and not any(name.startswith("test/") for name in record):
+            unfinished.append("no test figures: only validated, or stopped before its test")
+    try:
+        hyperparameters = _read_hyperparameters(path / _CONFIG, record)
+    except FileNotFoundError:
+        hyperparameters = None
+        if (path / _METRICS).exists():
+            broken.append(f"no {_CONFIG}: its hyperparameters are unknown")
+        else:
+            unfinished = [f"neither {_METRICS} nor {_CONFIG}: just started, or stopped at once"]
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        hyperparameters = None
+        broken.append(_reason(_CONFIG, error))
+    wrong = sorted(name for name, value in record.items() if isinstance(value, float) and not math.isfinite(value))
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        broken.append(f"NaN or infinite: {', '.join(wrong[:3])}{more}")
+    return Run(path, record, hyperparameters, tuple(unfinished), tuple(broken))
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(record, dict):
+        raise ValueError("it holds no names and figures")
+    return record
+
+
+def _read_hyperparameters(path: Path, record: dict[str, Any]) -> dict[str, Value]:
+    config = yaml.load(path.read_text(encoding="utf-8"), _YamlLoader)
+    if not isinstance(config, dict):
+        raise ValueError("it holds no keys and values")
+    for section in ("trainer", "model", "data"):
+        if not isinstance(config.get(section) or {}, dict):
+            raise ValueError(f"{section} holds no keys and values")
+    flat = flatten_config(config)
+    for name, key in _EFFECTIVE.items():
+        if isinstance(record.get(name), (int, str)):
+            flat[key] = record[name]
+    return flat
+
+
+def _reason(name: str, error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return (
+            f"{name} is truncated or not JSON (line {error.lineno}: {error.msg})" if error.doc else f"{name} is empty"
+        )
+    if isinstance(error, yaml.MarkedYAMLError):
+        where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        return f"{name} is not YAML ({where}{error.problem})"
+    if isinstance(error, UnicodeDecodeError):
+        return f"{name} is not text"
+    if isinstance(error, OSError):
+        return f"cannot read {name}: {error.strerror or error}"
+    return f"{name} is not valid: {' '.join(str(error).split())}"

@@ -1,0 +1,80 @@
+"""From a benchmark's YAML to its cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aeanomaly.commands.benchmark.grid import read_grid
+from aeanomaly.errors import UserError
+from tests.conftest import DEBUG, REPOSITORY
+
+
+def written(tmp_path: Path, **content: Any) -> Path:
+    path = tmp_path / "grid.yaml"
+    path.write_text(yaml.safe_dump({"base": [DEBUG], **content}))
+    return path
+
+
+def test_every_combination_once(tmp_path: Path) -> None:
+    methods = {"small": {"model.net.code_size": 3}, "large": {"model.net.code_size": 8}}
+    axes = {"data.batch_size": [32, 64], "trainer.max_epochs": [1, 2, 3]}
+    path = written(tmp_path, protocol="leave-one-out", classes=[0, 1], methods=methods, axes=axes, seeds=[5, 6])
+    cells = read_grid(path).cells
+    assert len(cells) == 2 * 2 * 2 * 3 * 2
+    assert len({cell.name for cell in cells}) == len(cells)
+    assert len({cell.options for cell in cells}) == len(cells)
+    assert [cell.seed for cell in cells] == [5] * 24 + [6] * 24
+
+
+def test_options_of_a_cell(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        overrides={"trainer.precision": "bf16-mixed"},
+        protocol="one-class",
+        classes=[7],
+        methods={"m": {"config": ["more.yaml"], "model.net.hidden": [30, 20]}},
+        seeds=[4],
+    )
+    (cell,) = read_grid(path).cells
+    assert cell.options == (
+        *("--config", DEBUG, "--config", "more.yaml", "--trainer.precision=bf16-mixed"),
+        *("--model.net.hidden=[30, 20]", "--data.normal_classes=[7]", "--data.anomaly_classes=null"),
+        "--seed_everything=4",
+    )
+    assert cell.columns() == {"method": "m", "class": 7, "seed": 4}
+
+
+def test_without_protocol_the_classes_stay_those_of_the_base(tmp_path: Path) -> None:
+    (cell,) = read_grid(written(tmp_path)).cells
+    assert cell.class_ is None
+    assert not [word for word in cell.options if "classes" in word]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"protocl": "one-class"}, "unknown key 'protocl'"),
+        ({"protocol": "both"}, "protocol must be one of leave-one-out, one-class"),
+        ({"protocol": "one-class"}, "needs the list `classes`"),
+        ({"base": ["nowhere.yaml"]}, "'nowhere.yaml' does not exist"),
+        ({"base": []}, "at least one complete config"),
+        ({"seeds": 3}, "`seeds` must be a list"),
+        ({"methods": ["a"]}, "`methods` must hold keys and values"),
+        ({"seeds": [1, 1]}, "a value stands twice"),
+    ],
+)
+def test_mistakes_are_named(content: dict[str, Any], says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=says):
+        read_grid(written(tmp_path, **content))
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs" / "benchmark").glob("*.yaml")), ids=lambda p: p.stem)
+def test_benchmarks_of_the_project_are_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    grid = read_grid(path)
+    assert grid.name == path.stem
+    assert len(grid.cells) == (20 if path.stem == "loo_mnist" else 8)

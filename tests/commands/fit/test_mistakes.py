@@ -1,0 +1,122 @@
+"""Every mistake on the command line is one line on stderr, a non-zero status, and nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aeanomaly.commands.main import main
+from tests.conftest import DEBUG
+
+FIT = ["fit", "--config", DEBUG]
+PLATEAU = "lightning.pytorch.cli.ReduceLROnPlateau"
+STOP_BY_AUROC = """
+{class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/auroc/reconstruction, mode: max}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["trane"], "unknown command 'trane'"),
+        (["--config", DEBUG, "fit"], "the command comes first"),
+        (["fit"], "configs/base.yaml"),
+        (["fit", "--config", "nowhere.yaml"], "there is no file 'nowhere.yaml'"),
+        ([*FIT, "--trainer.max_epochs", "many"], "trainer.max_epochs: expected int or nothing, got 'many'"),
+        ([*FIT, "--trainer.max_epoch", "3"], "unrecognized arguments: --trainer.max_epoch"),
+        ([*FIT, "--model.net.code_size", "five"], "model.net.code_size: expected int, got 'five'"),
+        ([*FIT, "--model.net.code_size", "0"], "code_size=0"),
+        ([*FIT, "--model.net", "nowhere.Net"], "No module named 'nowhere'"),
+        ([*FIT, "--model.net.image_shape", "[1,28,28]"], "images are [1, 8, 8]"),
+        ([*FIT, "--model.optimizer.lr", "-1"], "Invalid learning rate: -1"),
+        (
+            [*FIT, "--model.thresholds.scores", "[a]", "--model.thresholds+", "aeanomaly.evaluation.thresholds.Fixed"],
+            None,
+        ),
+        ([*FIT, "--model.scores+", "aeanomaly.scores.kmeans.KMeans"], "two entries named 'kmeans'"),
+        ([*FIT, "--trainer.callbacks+", STOP_BY_AUROC], "looks at anomalous images"),
+        ([*FIT, "--model.lr_scheduler", PLATEAU, "--model.lr_scheduler.monitor", "val/aupr/kmeans"], "looks at anomal"),
+        ([*FIT, "--data.anomaly_classes", "[11]"], "names class 11, which is not in the data"),
+        ([*FIT, "--data.anomaly_classes", "[1,1]"], "names a class twice"),
+        ([*FIT, "--data.anomaly_classes", "[]"], "leaves no anomalous class"),
+        ([*FIT, "--data.anomaly_classes", "[0,1,2,3,4,5,6,7,8,9]"], "leaves no normal class"),
+        ([*FIT, "--data.anomaly_classes", "null"], "exactly one of"),
+        ([*FIT, "--data.normal_classes", "[1]"], "exactly one of"),
+        ([*FIT, "--data.val_fraction", "1.5"], "val_fraction must lie strictly between 0 and 1, got 1.5"),
+        ([*FIT, "--data.contamination", "-0.1"], "contamination must be at least 0"),
+        ([*FIT, "--data.contamination", "0.9"], "data.contamination 0.9 needs"),
+        ([*FIT, "--data.batch_size", "-3"], "batch_size must be at least 1, got -3"),
+        ([*FIT, "--data.eval_batch_size", "0"], "eval_batch_size must be at least 1, got 0"),
+        ([*FIT, "--data.val_fraction", "0.01"], "cannot be guaranteed from 13 normal validation images"),
+        ([*FIT, "--ckpt_path", "nowhere.ckpt"], "there is no file 'nowhere.ckpt'"),
+        (["test"], "test needs --ckpt_path"),
+        (["test", "--config", DEBUG], "test needs --ckpt_path"),
+        (["predict", "--ckpt_path", "nowhere.ckpt"], "there is no file 'nowhere.ckpt'"),
+    ],
+)
+def test_one_line_and_nothing_left_behind(
+    words: list[str],
+    says: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if says is None:  # not a mistake after all, in the same conditions
+        assert main([*words, "--trainer.max_epochs", "1"]) == 0
+        return
+    assert main(words) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert error[0].startswith("aeanomaly: error: ")
+    assert says in error[0]
+    assert not list(tmp_path.glob("lightning_logs/*"))
+
+
+def test_unreadable_config_is_named_with_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("trainer:\n  max_epochs: [\n")
+    assert main(["fit", "--config", str(bad)]) == 2
+    assert f"{bad}, line 3 is not valid YAML" in capsys.readouterr().err
+
+
+def test_unknown_key_in_a_config_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typo = tmp_path / "typo.yaml"
+    typo.write_text("trainer:\n  max_epoch: 3\n")
+    assert main([*FIT, "--config", str(typo)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "trainer.max_epoch" in error
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (["--model.net.code_size", "7"], "code_size is 7 here but 5 in"),
+        (["--seed_everything", "1"], "is 1 here but 9 in the checkpoint"),
+        (["--data.anomaly_classes", "[1]"], "data.anomaly_classes is [1] here but [0] in the checkpoint"),
+    ],
+)
+def test_options_that_contradict_the_checkpoint_are_refused(
+    option: list[str], says: str, run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = str(run_dir / "checkpoints" / "last.ckpt")
+    assert main(["test", "--ckpt_path", last, "--trainer.default_root_dir", str(tmp_path), *option]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert says in error
+    assert not list(tmp_path.glob("lightning_logs/*"))
+
+
+def test_damaged_checkpoint_is_refused(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = tmp_path / "damaged.ckpt"
+    damaged.write_bytes((run_dir / "checkpoints" / "last.ckpt").read_bytes()[:5000])
+    assert main(["test", "--config", str(run_dir / "config.yaml"), "--ckpt_path", str(damaged)]) == 2
+    assert "is not a readable checkpoint" in capsys.readouterr().err
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {command} " in shown for command in ("fit", "validate", "test", "predict"))

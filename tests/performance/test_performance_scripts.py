@@ -1,0 +1,141 @@
+"""The scripts in performance/ run from start to end on a few images; what they measure there means nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import seed_everything
+from torch.utils.flop_counter import FlopCounterMode
+
+from aeanomaly.commands.main import main
+from aeanomaly.models.dense import DenseAutoencoder
+from tests.conftest import REPOSITORY
+
+BENCHMARKS = REPOSITORY / "performance"
+PAGE = REPOSITORY / "docs" / "performance.md"
+
+
+@pytest.fixture
+def shown(mnist_dir: Path) -> Callable[..., str]:
+    """Runs a script and returns what it prints."""
+
+    def run(script: str, *options: str) -> str:
+        words = [sys.executable, str(BENCHMARKS / script), "--subset", "640", "--data-dir", str(mnist_dir)]
+        words += ["--device", "cpu", *options]
+        done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of performance/."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module(name)
+
+
+def cells(text: str, first: str) -> list[str]:
+    """The row of a text table that begins with these words, without them."""
+    (line,) = (line for line in text.splitlines() if line.startswith(first + "  "))
+    return line.removeprefix(first).split()
+
+
+def test_train_speed(shown: Callable[..., str], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.read_text())
+    rows = ["plain", "best", "lightning", "fit"]
+    text = shown("train_speed.py", "--rounds", "1", "--epochs", "1", "--write", str(page), "--only", *rows)
+    for label in ("a: the study's plain loop", "c: usual Lightning, self.log in each step"):
+        assert float(cells(text, label)[0]) > 0
+    for label in ("d: fit, training", "d: fit, whole epoch"):
+        assert all(float(ratio) > 0 for ratio in cells(text, label)[3:6])
+    assert cells(text, "b: the best plain loop")[4] == "1.00"
+    assert cells(text, "d: fit, training / b")[1] == "1.05"
+    old, new = PAGE.read_text(), page.read_text()
+    section = new.partition("<!-- begin train_speed -->")[2].partition("<!-- end train_speed -->")[0]
+    assert "| b: the best plain loop |" in section
+    assert old.partition("<!-- end train_speed -->")[2] == new.partition("<!-- end train_speed -->")[2]
+
+
+def test_whole_command(shown: Callable[..., str]) -> None:
+    text = shown("whole_command.py", "--epochs", "1", "--seeds", "1", "--variant", "fast=configs/cpu.yaml")
+    assert cells(text, "the study's script")[2] == "1.00"
+    assert all(0 < float(cells(text, row)[-1]) <= 1 for row in ("the study's script", "fit, base.yaml", "fit, fast"))
+    assert cells(text, "fast / the study's script")[1] == "0.40"
+
+
+def test_scoring_speed(shown: Callable[..., str]) -> None:
+    text = shown("scoring_speed.py", "--rounds", "1", "--copies", "2")
+    assert "640 images" in text
+    assert "1,280 images" in text
+    ways = re.findall(r"^(?:forward|test|predict|PyOD).*  (\d+\.\d\d)$", text, flags=re.MULTILINE)
+    assert len(ways) == 2 * (10 if importlib.util.find_spec("pyod") is None else 12)
+
+
+def test_time_spent(shown: Callable[..., str]) -> None:
+    text = shown("time_spent.py", "--epochs", "1")
+    table = [line.split() for line in text.splitlines() if re.search(r"(\d+\.\d+ +){2}\d+\.\d$", line)]
+    *parts, total = [[float(cell) for cell in row[-3:]] for row in table]
+    for column in range(3):  # every owner is rounded on its own
+        assert total[column] == pytest.approx(sum(part[column] for part in parts), abs=0.06 * len(parts))
+    assert all(float(cells(text, owner)[0]) > 0 for owner in ("training steps", "FitScores", "ModelCheckpoint"))
+
+
+def test_operations_of_a_step_are_those_that_torch_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit, net = load("limit", monkeypatch), load("study_net", monkeypatch).study_net()
+    images = torch.rand(2, 784)
+    with FlopCounterMode(display=False) as forward:
+        loss = torch.nn.functional.mse_loss(net(images), images)
+    with FlopCounterMode(display=False) as backward:
+        loss.backward()
+    assert limit.forward_operations() == forward.get_total_flops() / 2
+    assert limit.step_operations() == (forward.get_total_flops() + backward.get_total_flops()) / 2
+
+
+def test_best_plain_loop_ends_with_the_weights_of_fit(
+    mnist_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    contestants, few = load("contestants", monkeypatch), load("few_mnist", monkeypatch)
+    words = ["fit", "--config", str(REPOSITORY / "configs" / "base.yaml"), "--data", "few_mnist.FewMNIST"]
+    words += ["--data.images", "640", "--data.data_dir", str(mnist_dir), "--data.split_seed", "9"]
+    words += ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.max_epochs", "2"]
+    assert main([*words, "--trainer.default_root_dir", str(tmp_path)]) == 0
+    last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
+    fitted = torch.load(last, weights_only=True)["state_dict"]
+
+    data = few.FewMNIST(640, anomaly_classes=[0], data_dir=str(mnist_dir), split_seed=9)
+    data.prepare_data()
+    data.setup()
+    loader = data.train_dataloader()
+    images = loader.dataset.images.flatten(1)
+    torch.set_flush_denormal(True)
+    try:
+        seed_everything(9)
+        first = DenseAutoencoder().state_dict()
+        net = contestants.study_net()
+        net.load_state_dict(dict(zip(net.state_dict(), first.values(), strict=True)))
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.005, fused=True)
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            contestants.best_epoch(net, optimizer, images, torch.cat(list(loader.sampler)))
+    finally:
+        torch.set_flush_denormal(False)
+    for name, weight in zip(first, net.state_dict().values(), strict=True):
+        assert torch.equal(weight, fitted[f"net.{name}"]), name
+
+
+def test_result_without_a_section_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- begin other -->\n<!-- end other -->\n")
+    with pytest.raises(SystemExit, match="begin startup"):
+        load("markdown_section", monkeypatch).write_section(page, "startup", "new")
+    assert page.read_text() == "<!-- begin other -->\n<!-- end other -->\n"
