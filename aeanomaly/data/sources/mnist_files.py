@@ -7,6 +7,7 @@ in place by renaming, so that an interrupted or damaged download is never mistak
 from __future__ import annotations
 
 import gzip
+import contextlib
 import hashlib
 import logging
 import os
@@ -85,7 +86,8 @@ def _store(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 
