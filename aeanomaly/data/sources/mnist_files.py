@@ -6,8 +6,8 @@ in place by renaming, so that an interrupted or damaged download is never mistak
 
 from __future__ import annotations
 
-import gzip
 import contextlib
+import gzip
 import hashlib
 import logging
 import os
