@@ -9,11 +9,12 @@ Shape legend, used by every docstring of the package:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
+from typing_extensions import Self
 
 
 class Batch(NamedTuple):
@@ -33,58 +34,93 @@ class Batches(Protocol):
     def __getitem__(self, number: int, /) -> Batch: ...
 
 
+class Described:
+    """Remembers the arguments it was made with, so that a checkpoint can say how to make it again.
+
+    Attributes:
+        arguments: positional and keyword arguments of the constructor.
+    """
+
+    arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep the arguments."""
+        instance = super().__new__(cls)
+        instance.__dict__["arguments"] = (args, kwargs)  # past the checks of nn.Module, which is not initialised yet
+        return instance
+
+
 @dataclass
 class Output:
     """What an autoencoder makes of a batch of images.
 
-    ``target`` is what the reconstruction is compared with: the image itself, or fixed features of it. ``features``
-    holds named inner activations of the encoder, for nets that offer them.
+    A lighter output, made by `only`, holds some of the fields; reading another one raises an `AttributeError`.
+
+    Attributes:
+        code: (B, D), or (B, C', H', W') if codes are spatial.
+        reconstruction: of the shape of ``target``.
+        target: (B, ...) what the reconstruction is compared with: the image itself, or fixed features of it.
+        features: inner activations of the encoder by name, each (B, ...), for nets that offer them.
+        again: what the net makes of its own reconstruction, for scores that ask for it (RaPP, Kim et al., 2020).
     """
 
-    code: Tensor  # (B, D)
-    reconstruction: Tensor  # like target
-    target: Tensor  # (B, ...)
-    features: dict[str, Tensor] = field(default_factory=dict)  # each (B, ...)
+    code: Tensor
+    reconstruction: Tensor
+    target: Tensor
+    features: dict[str, Tensor] = field(default_factory=dict)
+    again: Output | None = None
 
     def __getattr__(self, name: str) -> Tensor:
-        # Only reached for a field that `only` left out.
+        # Python asks here only for a field that is missing.
         raise AttributeError(f"this output carries no {name!r}: a score must name what it needs in `reads`")
 
     def only(self, names: Iterable[str]) -> Output:
-        """A lighter output with only the named fields (``code``, ``features.layer1``, ...); others raise when read."""
-        light = object.__new__(Output)
-        light.features = {}
+        """A lighter output of the named fields, such as ``code``, ``features.layer1`` or ``again.code``."""
+        tensors, names = self.tensors(), list(names)
         for name in names:
-            if name.startswith("features."):
-                key = name.removeprefix("features.")
-                if key not in self.features:
-                    raise AttributeError(
-                        f"this net offers no inner features named {key!r}, only {sorted(self.features)}"
-                    )
-                light.features[key] = self.features[key]
-            else:
-                setattr(light, name, getattr(self, name))
-        return light
+            if name not in tensors:
+                known = [known for known in tensors if "features." in known]
+                hint = f"; the net offers {known}" if "features." in name else ""
+                raise AttributeError(
+                    f"this output carries no {name!r}: a score must name what it needs in `reads`{hint}"
+                )
+        return Output.from_tensors({name: tensors[name] for name in names})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor carried, by the names that `only` takes."""
-        fields = {name: value for name, value in vars(self).items() if name != "features"}
-        return fields | {f"features.{name}": value for name, value in self.features.items()}
+        """Every tensor of the output, by the names that `only` takes."""
+        found: dict[str, Tensor] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found[name] = value
+            elif value is not None:
+                inner = value.tensors() if isinstance(value, Output) else value
+                found |= {f"{name}.{key}": tensor for key, tensor in inner.items()}
+        return found
 
     def float(self) -> Output:
         """The same in float32, because scores and metrics are never computed at reduced precision."""
         return Output.from_tensors({name: value.float() for name, value in self.tensors().items()})
 
+    def split(self, size: int) -> list[Output]:
+        """The same images in outputs of at most ``size`` images each."""
+        pieces = {name: value.split(size) for name, value in self.tensors().items()}
+        return [
+            Output.from_tensors(dict(zip(pieces, rows, strict=True))) for rows in zip(*pieces.values(), strict=True)
+        ]
+
     @staticmethod
-    def from_tensors(tensors: dict[str, Tensor]) -> Output:
+    def from_tensors(tensors: Mapping[str, Tensor]) -> Output:
         """The inverse of `tensors`."""
         output = object.__new__(Output)
-        output.features = {}
+        groups: dict[str, dict[str, Tensor]] = {"features": {}, "again": {}}
         for name, value in tensors.items():
-            if name.startswith("features."):
-                output.features[name.removeprefix("features.")] = value
+            group, dot, rest = name.partition(".")
+            if dot:
+                groups[group][rest] = value
             else:
                 setattr(output, name, value)
+        output.features = groups["features"]
+        output.again = Output.from_tensors(groups["again"]) if groups["again"] else None
         return output
 
 
@@ -92,15 +128,26 @@ class Output:
 class Evaluation:
     """All images of a validation, test or prediction pass, once each, gathered over all devices, on the CPU.
 
-    Rows are ordered by ``index``, so they do not depend on the number of devices.
+    Rows are ordered by ``index``, so they do not depend on the number of devices. A score that was not fitted in this
+    pass, because it waits for a better epoch or for the end of training, is not in it.
+
+    Attributes:
+        scores: (N,) float32 each, by name of the score; higher = more anomalous.
+        thresholds: value by name of the threshold, by name of the score; a threshold that is not known yet is left out.
+        metrics: value by `MetricName.column`, such as ``auroc`` or ``normal_accuracy@alarm5``, by name of the score.
+        code: (N, D) float32; spatial codes are flattened.
+        label: (N,) int64, the class.
+        is_anomaly: (N,) bool.
+        index: (N,) int64, of the image in its split.
     """
 
-    scores: dict[str, Tensor]  # each (N,) float32, higher = more anomalous
-    thresholds: dict[str, dict[str, float]]  # score name -> threshold name -> value
-    code: Tensor  # (N, D) float32
-    label: Tensor  # (N,) int64
-    is_anomaly: Tensor  # (N,) bool
-    index: Tensor  # (N,) int64
+    scores: dict[str, Tensor]
+    thresholds: dict[str, dict[str, float]]
+    code: Tensor
+    label: Tensor
+    is_anomaly: Tensor
+    index: Tensor
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def normal(self, score: str) -> Tensor:
         """Scores of the normal images, (N normal,)."""

@@ -1,103 +1,80 @@
-"""Fits scores and thresholds on normal images."""
+"""When scores are fitted on normal images."""
 
 from __future__ import annotations
 
+import math
+from typing import Any, Literal
+
 import lightning as L
 import torch
-from torch import Tensor
 
-from aeanomaly.distributed.gather import gather_in_order, on_rank_zero
 from aeanomaly.errors import UserError
-from aeanomaly.evaluation.row_buffer import GrowingColumns
-from aeanomaly.outputs import Output
-from aeanomaly.scores.base import Score
 from aeanomaly.training.module import LitAutoencoder
 
 
 class FitScores(L.Callback):
-    """After every validation epoch of a fit, fits the scores that need it, then the thresholds.
+    """Fits the scores that need it, then calibrates all, in validation passes of a fit.
 
-    It must come first among the callbacks, because the others read what it fits. Anomalous images have no part in
-    it: scores see outputs of normal images, thresholds see scores of normal validation images. The fit runs on one
-    device, its result is sent to all.
+    It may stand anywhere among the callbacks. Anomalous images have no part: scores see outputs of normal images,
+    thresholds see scores of normal validation images. Without this callback every validation fits.
 
-    The last of ``trainer.max_epochs`` is validated whatever ``trainer.check_val_every_n_epoch`` says: what it trained
-    would otherwise be neither fitted nor kept.
+    Args:
+        when: ``always``, in every validation; ``improved``, when ``val/loss`` is lower than ever before, which leaves
+            the fitted scores out of the other validations; ``end``, once, in a validation of the best checkpoint after
+            training, which `python -m aeanomaly fit` makes by itself.
     """
 
-    def __init__(self) -> None:
-        self._interval: int | None = None
+    def __init__(self, when: Literal["always", "improved", "end"] = "always") -> None:
+        self.when = when
+        self._lowest = math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lowest loss so far."""
+        return {"lowest": self._lowest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self._lowest = state_dict["lowest"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Refuse, before training for hours, a false alarm rate that the validation set is too small for."""
-        assert isinstance(pl_module, LitAutoencoder)
+        """Refuse, before training for hours, what could not be fitted or would not be validated in the end."""
+        module, every, epochs = _module(pl_module), trainer.check_val_every_n_epoch, trainer.max_epochs
+        if every is not None and epochs is not None and epochs > 0 and epochs % every:
+            raise UserError(
+                f"trainer.max_epochs {epochs} is no multiple of trainer.check_val_every_n_epoch {every}: what the last "
+                "epochs train would be neither validated nor kept; change one of the two"
+            )
         sizes = getattr(getattr(trainer, "datamodule", None), "sizes", None)
         if sizes is not None:
-            for threshold in pl_module.thresholds.values():
+            for threshold in module.detector.thresholds.values():
                 threshold.fit(torch.zeros(sizes()["val_normal"]))
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Also when resuming within the last epoch, which has no `on_train_epoch_start`."""
-        self.on_train_epoch_start(trainer, pl_module)
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """After training, have the validation of the best checkpoint fit what was left for the end."""
+        if self.when == "end" and trainer.state.fn == "validate":
+            _module(pl_module).fits_next_pass = True
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """See to it that the last epoch is validated."""
-        if trainer.check_val_every_n_epoch is not None and trainer.current_epoch + 1 == trainer.max_epochs:
-            self._interval, trainer.check_val_every_n_epoch = trainer.check_val_every_n_epoch, 1
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Give the trainer its interval back."""
-        if self._interval is not None:
-            trainer.check_val_every_n_epoch, self._interval = self._interval, None
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Fit everything on the pass that just ended."""
-        assert isinstance(pl_module, LitAutoencoder)
-        if trainer.sanity_checking or trainer.state.fn != "fit":
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Fit after the last batch, before any callback looks at the scores of the pass."""
+        last = batch_idx + 1 == trainer.num_val_batches[dataloader_idx]
+        if not last or trainer.sanity_checking:
             return
-        if pl_module.evaluated:
-            raise UserError("FitScores must come first in trainer.callbacks: another callback has read stale scores")
-        for score in pl_module.score_modules.values():
-            if score.fitted_on == "validation":
-                _fit_everywhere(score, pl_module.normal_outputs(score.reads), trainer)
-            elif score.fitted_on == "train":
-                _fit_everywhere(score, _training_outputs(score, trainer, pl_module), trainer)
-        self._fit_thresholds(pl_module)
-
-    @staticmethod
-    def _fit_thresholds(module: LitAutoencoder) -> None:
-        evaluation = module.evaluation()
-        for row, name in enumerate(module.score_modules):
-            normal = evaluation.normal(name)
-            for column, threshold in enumerate(module.thresholds.values()):
-                if threshold.applies_to(name):
-                    module.threshold_values[row, column] = threshold.fit(normal)
+        module, fitting = _module(pl_module), trainer.state.fn == "fit"
+        improved = self.when == "improved" and fitting and module.validation_loss() < self._lowest
+        if improved:
+            self._lowest = module.validation_loss()
+        module.fit_scores(refit=improved or self.when == "always" or not fitting)
 
 
-def _fit_everywhere(score: Score, outputs: Output, trainer: L.Trainer) -> None:
-    """Fit on the first device and copy the fitted buffers to the others."""
-
-    def fit() -> dict[str, Tensor]:
-        score.fit(outputs)
-        return {name: buffer.cpu() for name, buffer in score.named_buffers()}
-
-    state = on_rank_zero(fit, trainer.strategy)
-    if not trainer.is_global_zero:
-        # load_state_dict also resizes buffers to the fitted shape.
-        score.load_state_dict(state)
-
-
-@torch.no_grad()
-def _training_outputs(score: Score, trainer: L.Trainer, module: LitAutoencoder) -> Output:
-    """The outputs of the training images without shuffling, gathered over all devices, ordered by index."""
-    loader = getattr(getattr(trainer, "datamodule", None), "train_in_order_dataloader", None)
-    if loader is None:
-        raise UserError(f"score {score.name!r} is fitted on training images, which needs a OneClassDataModule")
-    kept = GrowingColumns()
-    with trainer.precision_plugin.val_step_context():
-        for batch in loader():
-            batch = trainer.strategy.batch_to_device(batch)
-            kept.add({"index": batch.position} | module(batch.image).float().only(score.reads).tensors())
-    columns = kept.columns()
-    index = columns.pop("index")
-    return Output.from_tensors(gather_in_order(columns, index, trainer.strategy))
+def _module(pl_module: L.LightningModule) -> LitAutoencoder:
+    if not isinstance(pl_module, LitAutoencoder):
+        raise UserError(f"FitScores needs a LitAutoencoder, not {type(pl_module).__name__}")
+    return pl_module

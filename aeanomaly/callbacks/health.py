@@ -7,7 +7,6 @@ import warnings
 import lightning as L
 
 from aeanomaly.errors import AnomalyWarning
-from aeanomaly.evaluation.metrics import auroc
 from aeanomaly.outputs import Evaluation
 from aeanomaly.training.module import LitAutoencoder
 
@@ -36,8 +35,8 @@ class HealthCheck(L.Callback):
     def _check(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, LitAutoencoder)
         problems = find_problems(pl_module.evaluation())
-        for score in pl_module.score_modules.values():
-            problems += [(sentence.split(":")[0] + " fit", sentence) for sentence in score.problems()]
+        for name, score in pl_module.detector.score_modules.items():
+            problems += [(f"{name} fit", f"{name}: {sentence}") for sentence in score.problems()]
         if not trainer.is_global_zero:
             return
         for cause, sentence in problems:
@@ -62,7 +61,7 @@ def find_problems(evaluation: Evaluation) -> list[tuple[str, str]]:
             continue
         anomalies = int(evaluation.is_anomaly.sum())
         if 0 < anomalies < len(scores):
-            area = auroc(scores, evaluation.is_anomaly)
+            area = evaluation.metrics[name]["auroc"]
             if area < 0.5:
                 problems.append(
                     (

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from aeanomaly.callbacks.tensorboard import summary_writer
-from aeanomaly.evaluation.metrics import score_metrics
 from aeanomaly.outputs import Evaluation
 from aeanomaly.training.module import LitAutoencoder
 
@@ -38,10 +37,6 @@ class ScoreMetrics(L.Callback):
     def _report(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, LitAutoencoder)
         evaluation = pl_module.evaluation()
-        for name, scores in evaluation.scores.items():
-            metrics = score_metrics(scores, evaluation.is_anomaly, evaluation.thresholds[name])
-            # Every device computes the same values; sync_dist only tells Lightning that this is so.
-            pl_module.log_dict({tag(stage, metric, name): value for metric, value in metrics.items()}, sync_dist=True)
         if self.histograms:
             _write_histograms(trainer, evaluation, stage)
 

@@ -42,8 +42,10 @@ class SideBySide(L.Callback):
         writer = summary_writer(trainer)
         if writer is not None:
             thresholds = {
-                score: [name for name, threshold in pl_module.thresholds.items() if threshold.applies_to(score)]
-                for score in pl_module.score_modules
+                score: [
+                    name for name, threshold in pl_module.detector.thresholds.items() if threshold.applies_to(score)
+                ]
+                for score in pl_module.detector.score_modules
             }
             writer._get_file_writer().add_summary(layout_summary(layout(thresholds)))
 

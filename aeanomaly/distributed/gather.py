@@ -45,6 +45,24 @@ def gather_in_order(columns: Mapping[str, Tensor], index: Tensor, strategy: Stra
     return {name: gather_rows(rows, strategy)[order] for name, rows in columns.items()}
 
 
+def broadcast_tensors(tensors: Mapping[str, Tensor], strategy: Strategy) -> dict[str, Tensor]:
+    """The tensors of the first device, on every device; those given by the others are ignored.
+
+    They travel as tensors: a large bank of features would take many times its size as a pickled object.
+    """
+    if getattr(strategy, "world_size", 1) == 1:
+        return dict(tensors)
+    layout = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    received: dict[str, Tensor] = {}
+    for name, (shape, dtype) in strategy.broadcast(layout).items():
+        own = tensors.get(name)
+        if own is None or not strategy.is_global_zero:
+            own = torch.empty(shape, dtype=dtype)
+        received[name] = own.to(strategy.root_device).contiguous()
+        torch.distributed.broadcast(received[name], 0)
+    return received
+
+
 def _all_gather(tensor: Tensor) -> list[Tensor]:
     """The equally shaped tensors of all devices, without gradients."""
     shards = [torch.empty_like(tensor) for _ in range(torch.distributed.get_world_size())]

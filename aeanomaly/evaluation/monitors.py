@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aeanomaly.errors import UserError
-
-# Metrics that look at anomalous images, or at test images. Those of normal validation images may choose.
-_FORBIDDEN = ("val/auroc", "val/aupr", "val/fpr95", "val/anomaly_accuracy", "test/")
+from aeanomaly.evaluation.metric_name import MetricName
 
 
 def refuse_anomalous_monitors(monitors: Iterable[object]) -> None:
     """Check what checkpoints, early stopping and learning-rate schedules go by.
 
+    Allowed is what is known to do without anomalous and test images: the training loss and its terms, ``val/loss``, and
+    ``val/normal_accuracy/...``. Whatever else there is, or will be, is refused.
+
     Args:
         monitors: names of metrics; anything else, such as None, is passed over.
 
     Raises:
-        UserError: if one of them is computed from anomalous or from test images.
+        UserError: if one of them is not allowed.
     """
     for monitor in monitors:
-        if isinstance(monitor, str) and monitor.startswith(_FORBIDDEN):
+        if not isinstance(monitor, str):
+            continue
+        name = MetricName.parse(monitor)
+        if name is None or name.stage == "test" or name.looks_at_anomalies:
             raise UserError(
-                f"monitor {monitor!r} looks at anomalous images, which must not choose anything: use val/loss, or "
-                "val/normal_accuracy/..."
+                f"monitor {monitor!r} looks at anomalous images, or is not known to do without; they must not choose "
+                "anything: use val/loss, or val/normal_accuracy/..."
             )

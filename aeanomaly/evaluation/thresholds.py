@@ -8,21 +8,22 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from aeanomaly.errors import UserError
+from aeanomaly.outputs import Described
 
 
-class Threshold:
-    """A rule that yields one threshold value for a score.
+class Threshold(Described):
+    """A rule that yields one threshold value for a score; the configuration gives it its name.
 
     Attributes:
-        name: short name used in tags and tables (``normal_accuracy/reconstruction@<name>``).
+        needs_normal_scores: whether the value depends on scores of normal images.
         scores: names of the scores it is meant for, or None for every score.
     """
 
-    name: str
+    needs_normal_scores: bool = True
     scores: Sequence[str] | None = None
 
     def fit(self, normal_scores: Tensor) -> float:
-        """The threshold value, given the (N,) scores of held-out normal images."""
+        """The threshold value, given the (N,) scores of held-out normal images in any order."""
         raise NotImplementedError
 
     def applies_to(self, score: str) -> bool:
@@ -38,10 +39,11 @@ class Fixed(Threshold):
         scores: names of the scores it is meant for; a fixed value rarely means anything for another score.
     """
 
+    needs_normal_scores = False
+
     def __init__(self, value: float = 35.0, scores: Sequence[str] = ("reconstruction",)) -> None:
         self.value = float(value)
         self.scores = tuple(scores)
-        self.name = f"{self.value:g}"
 
     def fit(self, normal_scores: Tensor) -> float:
         """The fixed value; ``normal_scores`` is not looked at."""
@@ -68,7 +70,6 @@ class FalseAlarmRate(Threshold):
         if not 0 < alpha < 1:
             raise UserError(f"false alarm rate alpha must lie strictly between 0 and 1, got {alpha}")
         self.alpha = alpha
-        self.name = f"fpr{100 * alpha:g}"
 
     def fit(self, normal_scores: Tensor) -> float:
         """The smallest of the (n,) normal scores that bounds the false alarm rate at ``alpha``."""

@@ -3,49 +3,83 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import Self
 
-from aeanomaly.outputs import Output
+from aeanomaly.outputs import Described, Output
 
 
-class Autoencoder(nn.Module, ABC):
+class Autoencoder(Described, nn.Module, ABC):
     """A net that compresses images to codes and reconstructs them.
 
-    A new architecture defines `encode` and `decode`. One whose loss is more than the mean squared error (a variational
-    or a denoising one) also overrides `loss`; one that compares something else than the image overrides `forward`.
+    A new architecture defines `encode` and `decode`. One that trains on more than the mean squared error (a
+    variational or a denoising net) overrides `training_loss`; one that compares something else than the image, or
+    offers inner activations to scores, overrides `forward`.
 
     Attributes:
         image_shape: (C, H, W) of the images that the net takes, or None if it takes any.
     """
 
     image_shape: tuple[int, int, int] | None = None
+    _frozen: tuple[str, ...] = ()
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) images in [0, 1] to (B, D) codes."""
+        """(B, C, H, W) images in [0, 1] to codes, (B, D) or (B, C', H', W')."""
 
     @abstractmethod
     def decode(self, code: Tensor) -> Tensor:
-        """(B, D) codes to (B, C, H, W) reconstructions."""
+        """Codes to (B, C, H, W) reconstructions."""
 
     def forward(self, x: Tensor) -> Output:
         """Encode and decode (B, C, H, W) images."""
         code = self.encode(x)
         return Output(code=code, reconstruction=self.decode(code), target=x)
 
-    def loss(self, x: Tensor) -> Tensor:
-        """The training loss of a batch of (B, C, H, W) images, a scalar averaged over images and pixels."""
-        return _mean_squared_error(self(x))
+    def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
+        """The named terms of the training loss, whose sum is trained on, and the output for the same images.
 
-    def loss_and_output(self, x: Tensor) -> tuple[Tensor, Output]:
-        """`loss` and `forward` of a batch; one pass through the net gives both, unless `loss` does something else."""
-        if type(self).loss is not Autoencoder.loss:
-            return self.loss(x), self(x)
+        Random views of the images (noise, shifts) are made here, on the device. Validation calls it too, with a fixed
+        seed and in evaluation mode.
+
+        Args:
+            x: (B, C, H, W) images in [0, 1].
+
+        Returns:
+            Scalars by name, averaged over images, and the `Output`.
+        """
         output: Output = self(x)
-        return _mean_squared_error(output), output
+        return {"reconstruction": functional.mse_loss(output.reconstruction, output.target)}, output
 
+    def freeze(self, name: str, saved: bool = True) -> None:
+        """Fix a part of the net, such as a front end: it is not trained and stays in evaluation mode.
 
-def _mean_squared_error(output: Output) -> Tensor:
-    return functional.mse_loss(output.reconstruction, output.target)
+        Args:
+            name: the attribute that holds the part.
+            saved: whether it is kept in checkpoints; False for a part that the constructor makes the same each time.
+        """
+        part: nn.Module = self.get_submodule(name)
+        part.requires_grad_(False).eval()
+        self._frozen = (*self._frozen, name)
+        if saved:
+            return
+
+        def leave_out(_module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+            for key in [key for key in state if key.startswith(f"{prefix}{name}.")]:
+                del state[key]
+
+        def put_back(_module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+            state.update({f"{prefix}{name}.{key}": value for key, value in part.state_dict().items()})
+
+        self.register_state_dict_post_hook(leave_out)
+        self.register_load_state_dict_pre_hook(put_back)
+
+    def train(self, mode: bool = True) -> Self:
+        """As `torch.nn.Module.train`, apart from frozen parts."""
+        super().train(mode)
+        for name in self._frozen:
+            self.get_submodule(name).eval()
+        return self

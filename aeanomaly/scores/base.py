@@ -3,51 +3,88 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
-from aeanomaly.outputs import Output
+from aeanomaly.errors import UserError
+from aeanomaly.outputs import Described, Output
 
 
-class Score(nn.Module, ABC):
-    """Turns a net's output into one number per image, higher meaning more anomalous.
+class Fitted(nn.Module):
+    """A module that keeps what it learned in buffers that start empty (``torch.empty(0)``).
 
-    A score that needs no fitting defines `forward` only. One that does also sets `fitted_on` and `reads`, defines
-    `fit`, and keeps what it learned in tensors registered as buffers that start empty (``torch.empty(0)``): they then
-    ride in the checkpoint, move between devices and tell whether the score was fitted.
-
-    Attributes:
-        name: short name used in tags, tables and files.
-        fitted_on: which normal images `fit` gets the outputs of; None if there is nothing to fit.
-        reads: names of the output fields that `fit` and `forward` use, such as ``code`` or ``features.layer1``.
+    They ride in the checkpoint, move between devices, and tell whether the module was fitted.
     """
 
-    name: str = ""
+    @property
+    def fitted(self) -> bool:
+        """Whether no buffer is still empty."""
+        return all(buffer.numel() for buffer in self.buffers())
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Fitted state has the size of what it was fitted on, which a fresh module cannot know.
+        for name, buffer in self.named_buffers(recurse=False):
+            saved = state_dict.get(prefix + name)
+            if saved is not None and saved.shape != buffer.shape:
+                setattr(self, name, buffer.new_empty(saved.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class Score(Described, Fitted, ABC):
+    """Turns a net's output into one number per image, higher meaning more anomalous.
+
+    A score that needs no fitting defines `reads` and `forward`. One that does also sets `fitted_on`, defines `fit`, and
+    registers what it learns as buffers that start empty. The configuration gives each score its name.
+
+    Attributes:
+        reads: names of the output fields that `fit`, `forward` and `map` use, such as ``code``, ``features.layer1`` or
+            ``again.features.layer1``, the activation for the reconstruction. Every class must say so; an instance may
+            have its own.
+        fitted_on: which normal images `fit` gets the outputs of; None if there is nothing to fit.
+        chunk: images that are scored at a time, for scores that need much memory for each; None for all of a batch.
+    """
+
+    reads: tuple[str, ...]
     fitted_on: Literal["train", "validation"] | None = None
-    reads: tuple[str, ...] = ("code", "reconstruction", "target")
+    chunk: ClassVar[int | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a score that does not say what it reads."""
+        super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "reads") and "forward" in vars(cls):
+            raise TypeError(f"{cls.__name__} must name the fields of the output that it uses: reads = ('code',)")
 
     @abstractmethod
     def forward(self, output: Output) -> Tensor:
-        """(B,) float32 scores, higher = more anomalous."""
+        """(B,) scores, higher = more anomalous."""
+
+    def map(self, output: Output) -> Tensor | None:
+        """(B, H, W) scores of places in each image, higher = more anomalous; None for a score without."""
+        return None
 
     def fit(self, outputs: Output) -> None:
-        """Learn from the outputs (fields named in `reads`, float32) of normal images, gathered over all devices."""
+        """Learn from the outputs (the fields in `reads`, float32) of normal images, gathered over all devices."""
         raise NotImplementedError(f"{type(self).__name__} sets fitted_on but does not define fit()")
 
     def problems(self) -> list[str]:
         """What is suspicious about the fitted state, one sentence each; empty if nothing is."""
         return []
 
-    @property
-    def fitted(self) -> bool:
-        """Whether the score can be used: no buffer is still empty."""
-        return all(buffer.numel() for buffer in self.buffers())
+    def score(self, output: Output) -> Tensor:
+        """(B,) float32 scores, computed in chunks and at full precision whatever the net runs in.
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Fitted state has the size of what it was fitted on, which a fresh score cannot know.
-        for name, buffer in self.named_buffers(recurse=False):
-            saved = state_dict.get(prefix + name)
-            if saved is not None and saved.shape != buffer.shape:
-                setattr(self, name, buffer.new_empty(saved.shape))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        Raises:
+            UserError: if `forward` does not return one number per image.
+        """
+        count = len(next(iter(output.tensors().values())))
+        with torch.autocast(next(iter(output.tensors().values())).device.type, enabled=False):
+            if self.chunk is None or count <= self.chunk:
+                values: Tensor = self(output)
+            else:
+                values = torch.cat([self(piece) for piece in output.split(self.chunk)])
+        if values.shape != (count,):
+            kind = type(self).__name__
+            raise UserError(f"score {kind} must return one number per image, got shape {tuple(values.shape)}")
+        return values.float()

@@ -27,7 +27,6 @@ class KMeans(Score):
         UserError: if ``n_clusters`` or ``n_init`` is not positive.
     """
 
-    name = "kmeans"
     fitted_on = "validation"
     reads = ("code",)
     centres: Tensor
@@ -36,7 +35,7 @@ class KMeans(Score):
     def __init__(self, n_clusters: int = 9, random_state: int = 9, n_init: int = 10) -> None:
         super().__init__()
         if n_clusters < 1 or n_init < 1:
-            raise UserError(f"model.scores: kmeans needs {n_clusters=} and {n_init=} of at least 1")
+            raise UserError(f"model.scores: KMeans needs {n_clusters=} and {n_init=} of at least 1")
         self.n_clusters, self.random_state, self.n_init = n_clusters, random_state, n_init
         self.register_buffer("centres", torch.empty(0))  # (K, D)
         self.register_buffer("counts", torch.empty(0))  # (K,) validation codes in each cluster
@@ -50,7 +49,7 @@ class KMeans(Score):
         from sklearn.cluster import KMeans as SklearnKMeans
         from sklearn.exceptions import ConvergenceWarning
 
-        code = outputs.code.cpu()
+        code = outputs.code.flatten(1).cpu()
         if not len(code):
             raise UserError("kmeans cannot be fitted: there is no normal validation image")
         if not torch.isfinite(code).all():
@@ -70,9 +69,9 @@ class KMeans(Score):
     def forward(self, output: Output) -> Tensor:
         """(B,) squared distances."""
         # Differences rather than the expanded square: exact for codes far from the origin, and K and D are small.
-        return (output.code.unsqueeze(1) - self.centres).square().sum(2).amin(1)
+        return (output.code.flatten(1).unsqueeze(1) - self.centres).square().sum(2).amin(1)
 
     def problems(self) -> list[str]:
         """Names empty clusters."""
         empty = (self.counts == 0).nonzero().flatten().tolist()
-        return [f"kmeans: {len(empty)} of {len(self.counts)} clusters are empty {empty}"] if empty else []
+        return [f"{len(empty)} of {len(self.counts)} clusters are empty {empty}"] if empty else []

@@ -14,10 +14,15 @@ class ReconstructionError(Score):
     Summed as in the study, so that its threshold of 35 keeps its meaning: for 28x28 images it is 784 times the mean.
     """
 
-    name = "reconstruction"
     reads = ("reconstruction", "target")
 
     def forward(self, output: Output) -> Tensor:
         """(B,) summed squared errors."""
         # In place: fresh memory for as many pixels again takes longer than squaring them.
         return (output.reconstruction - output.target).square_().flatten(1).sum(1)
+
+    def map(self, output: Output) -> Tensor | None:
+        """(B, H, W) squared errors summed over channels; None if the target is no image."""
+        if output.target.ndim != 4:
+            return None
+        return (output.reconstruction - output.target).square_().sum(1)

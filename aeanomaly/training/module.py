@@ -1,21 +1,27 @@
-"""The LightningModule that joins a net with scores and thresholds."""
+"""The LightningModule: trains a net, scores images in every evaluation, logs metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import reduce
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor, nn
+from torch import Tensor
 
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.collector import Collector
+from aeanomaly.evaluation.detector import Detector
+from aeanomaly.evaluation.metric_name import MetricName
 from aeanomaly.evaluation.thresholds import Threshold
 from aeanomaly.models.base import Autoencoder
 from aeanomaly.outputs import Batch, Evaluation, Output
 from aeanomaly.scores.base import Score
+from aeanomaly.scores.reconstruction import ReconstructionError
+from aeanomaly.training.description import describe
+from aeanomaly.training.fitting import calibrate, fit_scores
 from aeanomaly.training.optim import Adam
 from aeanomaly.training.train_half import TrainingModule
 
@@ -23,54 +29,55 @@ from aeanomaly.training.train_half import TrainingModule
 class LitAutoencoder(TrainingModule):
     """Trains an autoencoder on normal images and scores all images.
 
-    Every score is computed in every evaluation. After a validation, test or prediction epoch, `evaluation` gives the
-    scores of all images to callbacks.
+    Every score is computed in every evaluation, and its metrics are logged. After a validation, test or prediction
+    epoch, `evaluation` gives the scores of all images to callbacks.
 
     Args:
         net: the autoencoder.
-        scores: the anomaly scores to compute and compare; their names must differ.
-        thresholds: the decision rules to report; their names must differ.
+        scores: the anomaly scores to compute and compare, by name; None for the reconstruction error alone.
+        thresholds: the decision rules to report, by name.
         optimizer: makes the optimiser from the net's parameters.
         lr_scheduler: makes the learning-rate schedule from the optimiser; None for a constant rate.
         lr_interval: whether the schedule moves every epoch or every step.
         steps_per_call: optimiser steps that a call of Lightning's training loop takes at most; ``auto`` for what the
-            device is quickest with. It changes the speed only, see `aeanomaly.training.stepping`.
+            device is quickest with. It changes the speed only.
         cuda_graph: whether to replay a recorded step on a GPU, see `aeanomaly.training.captured`; no effect on a CPU.
 
-    Raises:
-        UserError: if two scores or two thresholds have the same name, or ``steps_per_call`` is below 1.
-    """
+    Attributes:
+        detector: net, scores and their calibration: what is left when training is over.
+        fits_next_pass: set it to have the next validation fit the scores, which otherwise only those of a fit do.
+        checkpoint_metrics: the ``val/*`` values of the checkpoint that was loaded last.
 
-    threshold_values: Tensor
+    Raises:
+        UserError: if a name of a score or threshold cannot be used, or ``steps_per_call`` is below 1.
+    """
 
     def __init__(
         self,
         net: Autoencoder,
-        scores: Sequence[Score],
-        thresholds: Sequence[Threshold] = (),
+        scores: dict[str, Score] | None = None,
+        thresholds: dict[str, Threshold] | None = None,
         optimizer: OptimizerCallable = Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
         lr_interval: Literal["epoch", "step"] = "epoch",
         steps_per_call: int | Literal["auto"] = "auto",
         cuda_graph: bool = False,
     ) -> None:
-        super().__init__(net, optimizer, lr_scheduler, lr_interval, steps_per_call, cuda_graph)
-        for kind, names in (("scores", [s.name for s in scores]), ("thresholds", [t.name for t in thresholds])):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise UserError(f"model.{kind} has two entries named {twice[0]!r}; give one of them another name")
-        self.scores = nn.ModuleDict({score.name: score for score in scores})
-        self.thresholds = {threshold.name: threshold for threshold in thresholds}
-        # One row per score, one column per threshold; NaN where a threshold does not apply or was not fitted. A single
-        # tensor, because threshold names such as fpr0.5 are not valid buffer names.
-        values = torch.full((len(self.scores), len(self.thresholds)), float("nan"))
-        self.register_buffer("threshold_values", values)
-        self._collector = Collector(self.score_modules)
+        super().__init__(optimizer, lr_scheduler, lr_interval, steps_per_call, cuda_graph)
+        scores = {"reconstruction": ReconstructionError()} if scores is None else scores
+        self.detector = Detector(net, scores, thresholds or {})
+        self.fits_next_pass = False
+        self.checkpoint_metrics: dict[str, float] = {}
+        self._collector = Collector(self.detector)
+        self._to_fit = False  # whether this pass is one to fit scores and calibration on, and that is still to be done
+        self._evaluation: Evaluation | None = None
 
     @property
-    def score_modules(self) -> dict[str, Score]:
-        """The scores by name."""
-        return {name: score for name, score in self.scores.items() if isinstance(score, Score)}
+    def net(self) -> Autoencoder:
+        """The autoencoder."""
+        net = self.detector.net
+        assert isinstance(net, Autoencoder)
+        return net
 
     def forward(self, x: Tensor) -> Output:
         """The net's output for (B, C, H, W) images."""
@@ -78,38 +85,51 @@ class LitAutoencoder(TrainingModule):
         return output
 
     def setup(self, stage: str) -> None:
-        """Check that the net fits the images, before anything runs."""
+        """Check that the net fits the images, before anything runs, and see that checkpoints describe the module."""
         shape = getattr(getattr(self.trainer, "datamodule", None), "image_shape", None)
-        expected = getattr(self.net, "image_shape", None)
+        expected = self.net.image_shape
         if shape and expected and tuple(shape) != tuple(expected):
             raise UserError(f"images are {list(shape)} (C, H, W), but model.net.image_shape is {list(expected)}")
+        if not self.hparams:  # not made from the command line, which knows its configuration
+            try:
+                parts = {"net": self.net, "scores": self.detector.score_modules, "thresholds": self.detector.thresholds}
+                described = {name: describe(part) for name, part in parts.items()}
+            except TypeError:  # load_from_checkpoint then wants the parts that cannot be described
+                return
+            described["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
+            self.save_hyperparameters(described, logger=False)
 
     # -- evaluation ----------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the previous pass."""
-        # While fitting, fitted scores wait for the end of the epoch: FitScores refits them on this very pass.
-        self._collector.reset(defer_fitted=self.trainer.state.fn == TrainerFn.FITTING)
+        """While fitting, fitted scores wait for the end of the epoch: they are refitted on this very pass."""
+        self._start_pass(fit=self.trainer.state.fn == "fit" or self.fits_next_pass)
+        self.fits_next_pass = False
 
     def on_test_epoch_start(self) -> None:
         """Forget the previous pass."""
-        self._collector.reset()
+        self._start_pass()
 
     def on_predict_epoch_start(self) -> None:
         """Forget the previous pass."""
-        self._collector.reset()
+        self._start_pass()
+
+    def _start_pass(self, fit: bool = False) -> None:
+        self._collector.reset(defer_fitted=fit)
+        self._to_fit, self._evaluation = fit, None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Any:
         """Loss on the normal images only; returns the `Output` of all, for callbacks."""
         normal = ~batch.is_anomaly
         count = int(normal.sum())
-        if 0 < count == len(normal):  # nearly always: the loader has the normal images first
-            loss, output = self.net.loss_and_output(batch.image)
-            self._collector.add_loss(loss, count)
-            return self._observe(batch, output)
+        output: Output | None = None
         if count:
-            self._collector.add_loss(self.net.loss(batch.image[normal]), count)
-        return self._observe(batch, self(batch.image))
+            alone = count == len(normal)  # nearly always: the loader has the normal images first
+            with _fixed_seed(batch_idx, self.device):
+                terms, of_normal = self.net.training_loss(batch.image if alone else batch.image[normal])
+            self._collector.add_loss(reduce(torch.add, terms.values()), count)
+            output = of_normal if alone else None
+        return self._observe(batch, self(batch.image) if output is None else output)
 
     def test_step(self, batch: Batch, batch_idx: int) -> Any:
         """Returns the `Output` of all images, for callbacks."""
@@ -117,36 +137,80 @@ class LitAutoencoder(TrainingModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The (B,) scores by name; `evaluation` has those of all images at the end."""
-        return self._collector.add(batch, self(batch.image).float())
+        return self._collector.add(batch, self.detector.complete(self(batch.image)))
 
     def _observe(self, batch: Batch, output: Output) -> Output:
-        output = output.float()
+        output = self.detector.complete(output)
         if not self.trainer.sanity_checking:
             self._collector.add(batch, output)
         return output
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the monitored quantity. Anomalous images have no part in it."""
-        if not self.trainer.sanity_checking:
-            self.log("val/loss", self._collector.mean_loss(self.trainer.strategy), prog_bar=True, sync_dist=True)
+    def validation_loss(self) -> float:
+        """Mean loss of the normal images of the pass that just ended. Every device must call it, as it gathers."""
+        return float(self._collector.mean_loss(self.trainer.strategy))
 
-    def normal_outputs(self, reads: Sequence[str]) -> Output:
-        """The named fields of the normal images of the current validation pass, gathered, ordered by index."""
-        return self._collector.normal_outputs(reads, self.trainer.strategy)
+    def fit_scores(self, refit: bool = True) -> None:
+        """Fit the scores on the pass that just ended, and calibrate all. Every device must call it.
 
-    @property
-    def evaluated(self) -> bool:
-        """Whether `evaluation` was already read in this pass."""
-        return self._collector.cached is not None
+        Args:
+            refit: False leaves scores that need fitting as they are and out of this pass: they were fitted on another
+                state of the net.
+        """
+        if not self._to_fit:
+            return
+        self._to_fit = False
+        if refit:
+            fit_scores(self.detector, self._collector, self.trainer)
+        else:
+            self._collector.skip(self._collector.deferred)
+        calibrate(self.detector, self._collector, self.trainer.strategy)
 
     def evaluation(self) -> Evaluation:
-        """All images of the pass that just ended. Every device must call it, as it gathers.
+        """All images of the pass that just ended, made once. Every device must call it, as it gathers.
 
         Raises:
             UserError: if a score needs fitting and never was.
         """
-        values = self.threshold_values.tolist()
-        table = {
-            score: dict(zip(self.thresholds, row, strict=True)) for score, row in zip(self.scores, values, strict=True)
-        }
-        return self._collector.evaluation(self.trainer.strategy, table)
+        self.fit_scores()
+        if self._evaluation is None:
+            self._evaluation = self._collector.evaluation(self.trainer.strategy)
+        return self._evaluation
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the monitored quantity, in which anomalous images have no part, and the metrics of every score."""
+        if not self.trainer.sanity_checking:
+            loss = self._collector.mean_loss(self.trainer.strategy)
+            self.log(str(MetricName("val", "loss")), loss, prog_bar=True, sync_dist=True)
+            self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of every score."""
+        self._log_metrics("test")
+
+    def _log_metrics(self, stage: str) -> None:
+        for score, metrics in self.evaluation().metrics.items():
+            for column, value in metrics.items():
+                metric, _, threshold = column.partition("@")
+                # Every device has the same value; sync_dist only tells Lightning that this is so.
+                self.log(str(MetricName(stage, metric, score, threshold)), value, sync_dist=True)
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the latest validation's metrics beside the weights they belong to."""
+        super().on_save_checkpoint(checkpoint)
+        logged = self.trainer.callback_metrics.items()
+        checkpoint["val_metrics"] = {name: float(value) for name, value in logged if name.startswith("val/")}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the metrics from a checkpoint."""
+        super().on_load_checkpoint(checkpoint)
+        self.checkpoint_metrics = dict(checkpoint.get("val_metrics", {}))
+
+
+@contextmanager
+def _fixed_seed(seed: int, device: torch.device) -> Iterator[None]:
+    """Random numbers that are the same in every validation, so that losses can be compared; training's go on after."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import reduce
 from typing import Any, Literal
 
 import lightning as L
@@ -40,7 +41,6 @@ class TrainingModule(L.LightningModule):
 
     def __init__(
         self,
-        net: Autoencoder,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None,
         lr_interval: Literal["epoch", "step"],
@@ -50,7 +50,6 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         if steps_per_call != "auto" and steps_per_call < 1:
             raise UserError(f"model.steps_per_call must be auto or at least 1, got {steps_per_call}")
-        self.net = net
         self.optimizer, self.lr_scheduler, self.lr_interval = optimizer, lr_scheduler, lr_interval
         self._most_steps_per_call, self.cuda_graph = steps_per_call, cuda_graph
         self._running_loss = RunningLoss()
@@ -69,7 +68,7 @@ class TrainingModule(L.LightningModule):
             UserError: if they refuse their options.
         """
         try:
-            optimizer = self.optimizer(self.net.parameters())
+            optimizer = self.optimizer(p for p in self.net.parameters() if p.requires_grad)
             scheduler = self.lr_scheduler(optimizer) if self.lr_scheduler is not None else None
         except (ValueError, TypeError) as error:  # how torch refuses a negative learning rate, for one
             raise UserError(f"model.optimizer or model.lr_scheduler: {error}") from error
@@ -82,6 +81,11 @@ class TrainingModule(L.LightningModule):
         if isinstance(scheduler, ReduceLROnPlateau):
             config["monitor"] = scheduler.monitor
         return {"optimizer": optimizer, "lr_scheduler": config}
+
+    @property
+    def net(self) -> Autoencoder:
+        """The autoencoder that is trained."""
+        raise NotImplementedError
 
     @property
     def running_loss(self) -> float:
@@ -149,7 +153,7 @@ class TrainingModule(L.LightningModule):
                 kind = CapturedStep if self.cuda_graph and self.device.type == "cuda" else PlainStep
                 plain = getattr(optimizer, "optimizer", optimizer)
                 precision, schedules = self.trainer.precision_plugin, step_schedules(self.trainer)
-                self._plain_step = kind(self.net.loss, plain, precision, schedules)
+                self._plain_step = kind(self._loss, plain, precision, schedules)
             plain_step, running_loss = self._plain_step, self._running_loss
             before, taken = self.global_step, 0
             while taken < others and not self.cut_call:
@@ -172,7 +176,7 @@ class TrainingModule(L.LightningModule):
                 "known for it; set model.steps_per_call to 1"
             )
         last = batch if isinstance(batch, Batch) else batch[self._last_of_call]
-        loss: Tensor = self.net.loss(last.image)
+        loss = self._loss(last.image)
         running_loss, step = self._running_loss, self.global_step + 1
         running_loss.add(loss.detach())
         if running_loss.due(step) and not self.trainer.fit_loop._should_accumulate():
@@ -181,6 +185,10 @@ class TrainingModule(L.LightningModule):
             self.log("train/loss", running_loss.point, logger=False)
             running_loss.point = None
         return loss
+
+    def _loss(self, image: Tensor) -> Tensor:
+        terms, _ = self.net.training_loss(image)
+        return reduce(torch.add, terms.values())
 
     def on_train_end(self) -> None:
         """Let go of the optimiser, and of a recorded step."""

@@ -1,0 +1,111 @@
+"""The finished product: from images to scores, p-values and decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from aeanomaly.errors import UserError
+from aeanomaly.evaluation.calibration import Calibration
+from aeanomaly.evaluation.thresholds import Threshold
+from aeanomaly.outputs import Output
+from aeanomaly.scores.base import Score
+
+
+class Judgement(NamedTuple):
+    """What one score says of a batch of images."""
+
+    score: Tensor  # (B,) float32, higher = more anomalous
+    p_value: Tensor  # (B,) float32, how rare so high a score is among normal images
+    decision: dict[str, Tensor]  # name of the threshold -> (B,) bool, whether the score lies above it
+
+
+class Detector(nn.Module):
+    """A net, the anomaly scores of its outputs, and their calibration by normal images.
+
+    Training, evaluation and checkpoints use this one module.
+
+    Args:
+        net: the autoencoder; its output is an `Output`.
+        scores: the anomaly scores by name.
+        thresholds: the decision rules by name.
+
+    Raises:
+        UserError: if a name cannot be part of a tag.
+    """
+
+    def __init__(self, net: nn.Module, scores: Mapping[str, Score], thresholds: Mapping[str, Threshold]) -> None:
+        super().__init__()
+        for kind, names in (("scores", scores), ("thresholds", thresholds)):
+            for name in names:
+                if not name or any(character in name for character in "/@. "):
+                    raise UserError(f"model.{kind}: the name {name!r} must be without any of / @ . and spaces")
+        self.net = net
+        self.scores = _named(scores)
+        self.thresholds = dict(thresholds)
+        self.calibrations = _named({name: Calibration() for name in scores})
+        self._again = any(field.startswith("again.") for score in scores.values() for field in score.reads)
+
+    @property
+    def score_modules(self) -> dict[str, Score]:
+        """The scores by name."""
+        return {name: cast("Score", score) for name, score in self.scores.items()}
+
+    def calibration(self, score: str) -> Calibration:
+        """The calibration of the score of this name."""
+        return cast("Calibration", self.calibrations[score])
+
+    def threshold_values(self, score: str) -> dict[str, float]:
+        """The value of each threshold that applies to a score, by name, as far as it is known."""
+        calibration = self.calibration(score)
+        values = {name: calibration.threshold(rule) for name, rule in self.thresholds.items() if rule.applies_to(score)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def complete(self, output: Output) -> Output:
+        """The net's output in float32, with that for its own reconstruction if a score asks for it."""
+        if self._again:
+            output.again = self.net(output.reconstruction)
+        return output.float()
+
+    def forward(self, images: Tensor) -> dict[str, Judgement]:
+        """Judge (B, C, H, W) images, uint8 in 0..255 or floating-point in [0, 1], by every score.
+
+        Raises:
+            UserError: if a score needs fitting and was not fitted.
+        """
+        output = self.complete(self.net(images / 255 if images.dtype == torch.uint8 else images))
+        judgements = {}
+        for name, module in self.score_modules.items():
+            score = self.checked(name, module).score(output)
+            decision = {threshold: score > value for threshold, value in self.threshold_values(name).items()}
+            judgements[name] = Judgement(score, self.calibration(name).p_value(score), decision)
+        return judgements
+
+    @staticmethod
+    def checked(name: str, score: Score) -> Score:
+        """The score.
+
+        Raises:
+            UserError: if it needs fitting and was not fitted.
+        """
+        if not score.fitted:
+            raise UserError(
+                f"score {name!r} was never fitted: train it first, with at least one validation, or use a checkpoint "
+                "of such a run"
+            )
+        return score
+
+
+def _named(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
+    """A `ModuleDict`, which keeps the order.
+
+    Raises:
+        UserError: for a name that `ModuleDict` has for itself, such as ``keys``.
+    """
+    try:
+        return nn.ModuleDict(dict(modules))
+    except KeyError as error:
+        raise UserError(f"model.scores: {error.args[0]}; choose another name") from None
