@@ -50,7 +50,7 @@ class Described:
         return instance
 
 
-@dataclass
+@dataclass(repr=False)  # the usual text would read fields that a lighter output does not have
 class Output:
     """What an autoencoder makes of a batch of images.
 

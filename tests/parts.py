@@ -51,7 +51,6 @@ class FailOnRank(L.Callback):
 class UnfittableScore(Score):
     """A score whose fit fails, which happens on the first device only, because no other fits."""
 
-    name = "unfittable"
     fitted_on = "validation"
     reads = ("code",)
 

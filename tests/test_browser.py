@@ -107,7 +107,7 @@ def test_custom_scalars_has_normal_and_anomalous_in_one_chart(page: Page, addres
         expect(page.get_by_text(title, exact=True)).to_be_visible()
     for kind in ("normal", "anomaly"):
         for run in RUNS:
-            for tag in (f"val_spread/reconstruction/{kind}_median", f"val/{kind}_accuracy/reconstruction@3"):
+            for tag in (f"val_spread/reconstruction/{kind}_median", f"val/{kind}_accuracy/reconstruction@fixed"):
                 expect(page.locator(".match-list-entry").filter(has_text=f"{tag} ({run})")).to_have_count(1)
 
 

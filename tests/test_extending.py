@@ -61,7 +61,7 @@ def test_a_net(project: Path) -> None:
 def test_a_score_fitted_on_training_images(project: Path) -> None:
     metrics = fit(project, "mahalanobis.yaml")
     assert {f"test/auroc/{name}" for name in ("reconstruction", "kmeans", "mahalanobis")} <= metrics.keys()
-    assert "threshold/mahalanobis@fpr5" in metrics
+    assert "threshold/mahalanobis@alarm5" in metrics
 
 
 def test_a_callback(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

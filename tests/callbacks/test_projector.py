@@ -22,7 +22,6 @@ from aeanomaly.errors import UserError
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Batch, Evaluation
 from aeanomaly.runs.projector import write_projection
-from aeanomaly.scores.reconstruction import ReconstructionError
 from aeanomaly.training.module import LitAutoencoder
 
 
@@ -177,7 +176,7 @@ class Stub(LitAutoencoder):
     """A module that has just evaluated images with given codes."""
 
     def __init__(self, given: Evaluation) -> None:
-        super().__init__(DenseAutoencoder([1, 8, 8], [4], 2), [ReconstructionError()])
+        super().__init__(DenseAutoencoder([1, 8, 8], [4], 2))
         self.given = given
 
     def evaluation(self) -> Evaluation:

@@ -43,7 +43,7 @@ def test_every_chart_finds_its_scalars_in_a_run(run_dir: Path) -> None:
             for series in chart.margin.series:
                 assert {series.value, series.lower, series.upper} <= set(scalars)
     assert len(titles) == len(set(titles))
-    assert {"AUROC", "reconstruction: accuracies at threshold fpr5", "kmeans: median and middle 90 %"} <= {*titles}
+    assert {"AUROC", "reconstruction: accuracies at threshold alarm5", "kmeans: median and middle 90 %"} <= {*titles}
     assert "kmeans: accuracies at threshold 3" not in titles
     assert len(events.Scalars("val_spread/kmeans/anomaly_median")) == 2
 

@@ -63,7 +63,7 @@ def assert_same_figures_alone(run: Path, root: Path, *options: str) -> None:
 
 
 def test_same_figures_as_one_process_with_the_same_weights(two_processes: Path, tmp_path: Path) -> None:
-    assert "threshold/kmeans@fpr5" in read(two_processes)[1]
+    assert "threshold/kmeans@alarm5" in read(two_processes)[1]
     assert_same_figures_alone(two_processes, tmp_path)
 
 
@@ -91,7 +91,7 @@ def test_three_processes_with_shards_that_differ(case: str, tmp_path: Path) -> N
             "--model.thresholds",
             "[aeanomaly.evaluation.thresholds.Fixed]",
         ]
-        options += ["--model.thresholds.value", "3"]
+        options += ["--model.thresholds.fixed.value", "3"]
     words = ["fit", *DDP, "--trainer.max_epochs", "2", "--trainer.default_root_dir", str(tmp_path / "three"), *options]
     processes = run_forked(words, 3, tmp_path)
     assert [process.status for process in processes] == [0] * 3, processes

@@ -31,7 +31,7 @@ STARTED_BY_LIGHTNING = {
         ["aeanomaly: error: a mistake on one device"],
     ),
     "defect in the fit of a score": (
-        ["--model.scores+", "tests.parts.UnfittableScore"],
+        ["--model.scores.unfittable", "tests.parts.UnfittableScore"],
         1,
         ["[rank0]: ZeroDivisionError: a defect in a fit"],
     ),

@@ -10,9 +10,10 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
-from torch import Tensor
+from torch import Tensor, nn
 
 from aeanomaly.evaluation.collector import Collector
+from aeanomaly.evaluation.detector import Detector
 from aeanomaly.evaluation.metrics import anomaly_accuracy, aupr, auroc, fpr_at_tpr, normal_accuracy, score_metrics
 from aeanomaly.outputs import Batch, Output
 from aeanomaly.scores.base import Score
@@ -21,7 +22,7 @@ from aeanomaly.scores.base import Score
 class CodeAsScore(Score):
     """Hands through the score that a test put into the code."""
 
-    name = "code"
+    reads = ("code",)
 
     def forward(self, output: Output) -> Tensor:
         """The only code dimension."""
@@ -60,13 +61,12 @@ def test_metrics_equal_those_of_scikit_learn(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("batch_size", [1, 64])
 def test_metrics_do_not_depend_on_the_batches_in_which_scores_arrive(kind: str, batch_size: int) -> None:
     scores, labels = sample(kind, seed=7)
-    collector = Collector({"code": CodeAsScore()})
+    collector = Collector(Detector(nn.Identity(), {"code": CodeAsScore()}, {}))
     for rows in torch.arange(len(scores)).split(batch_size):
         code = scores[rows].unsqueeze(1)
         batch = Batch(image=code, label=labels[rows].long(), is_anomaly=labels[rows], position=rows)
         collector.add(batch, Output(code=code, reconstruction=code, target=code))
-    evaluation = collector.evaluation(SingleDeviceStrategy(device="cpu"), {"code": {}})
-    found = score_metrics(evaluation.scores["code"], evaluation.is_anomaly, {})
+    found = collector.evaluation(SingleDeviceStrategy(device="cpu")).metrics["code"]
     assert found == pytest.approx(
         {
             "auroc": roc_auc_score(labels, scores),

@@ -11,6 +11,8 @@ import torch
 
 from aeanomaly.data.base import Arrays
 from aeanomaly.data.sources.digits import Digits
+from aeanomaly.errors import UserError
+from aeanomaly.evaluation.monitors import refuse_anomalous_monitors
 
 
 class ScrambledAnomalies(Digits):
@@ -44,7 +46,7 @@ def test_weights_scores_and_thresholds_do_not_depend_on_anomalies(
 ) -> None:
     (_, true), (_, scrambled) = states
     assert true.keys() == scrambled.keys()
-    assert {"threshold_values", "scores.kmeans.centres"} <= true.keys()
+    assert {"detector.calibrations.kmeans.normal_scores", "detector.scores.kmeans.centres"} <= true.keys()
     for name in true:
         assert torch.equal(true[name].nan_to_num(), scrambled[name].nan_to_num()), name
 
@@ -60,3 +62,23 @@ def test_the_scrambled_anomalies_are_really_others() -> None:
     assert true.sizes()["val_anomaly"] == 142
     assert scrambled.sizes()["val_anomaly"] == 5
     assert true.sizes()["val_normal"] == scrambled.sizes()["val_normal"]
+
+
+@pytest.mark.parametrize(
+    "monitor",
+    [
+        "val/auroc/kmeans",
+        "val/f1/kmeans",
+        "val/anomaly_accuracy/kmeans@fixed",
+        "test/loss",
+        "test/normal_accuracy/a@b",
+        "f1",
+    ],
+)
+def test_what_may_look_at_anomalies_is_refused(monitor: str) -> None:
+    with pytest.raises(UserError, match="looks at anomalous images"):
+        refuse_anomalous_monitors([None, "val/loss", monitor])
+
+
+def test_what_does_without_anomalies_is_allowed() -> None:
+    refuse_anomalous_monitors([None, "val/loss", "train/loss", "train/kl", "val/normal_accuracy/kmeans@alarm5"])

@@ -45,4 +45,14 @@ def test_there_is_nothing_to_fit() -> None:
     assert score.fitted
     assert score.fitted_on is None
     assert score.problems() == []
-    assert score.name == "reconstruction"  # tags, tables and the default of Fixed rely on it
+
+
+def test_the_map_adds_up_to_the_score() -> None:
+    images, drawn = torch.rand(3, 2, 4, 5), torch.rand(3, 2, 4, 5)
+    output = Output(code=torch.zeros(3, 1), reconstruction=drawn, target=images)
+    places = ReconstructionError().map(output)
+    assert places is not None
+    assert places.shape == (3, 4, 5)
+    assert torch.allclose(places.sum((1, 2)), ReconstructionError()(output))
+    flat = Output(code=torch.zeros(3, 1), reconstruction=torch.zeros(3, 7), target=torch.zeros(3, 7))
+    assert ReconstructionError().map(flat) is None

@@ -27,7 +27,6 @@ from aeanomaly.data.sources.digits import Digits
 from aeanomaly.errors import UserError
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Batch
-from aeanomaly.scores.reconstruction import ReconstructionError
 from aeanomaly.training.module import LitAutoencoder
 from aeanomaly.training.stepping import STEPS_ON_CPU, steps_per_call
 
@@ -131,7 +130,7 @@ class StopAfterCall(L.Callback):
 def make_module(steps: int | Literal["auto"] = "auto") -> LitAutoencoder:
     torch.manual_seed(3)
     net = DenseAutoencoder((1, 8, 8), hidden=(24,), code_size=3)
-    return LitAutoencoder(net, [ReconstructionError()], steps_per_call=steps)
+    return LitAutoencoder(net, steps_per_call=steps)
 
 
 def make_data() -> Digits:
@@ -211,7 +210,7 @@ class ClippingAutoencoder(LitAutoencoder):
 def test_a_module_with_a_hook_for_steps_makes_every_step_a_call() -> None:
     net = DenseAutoencoder((1, 8, 8), hidden=(24,), code_size=3)
     for kind, expected in ((LitAutoencoder, STEPS_ON_CPU), (ClippingAutoencoder, 1)):
-        module = kind(net, [ReconstructionError()])
+        module = kind(net)
         module.trainer = make_trainer([])
         assert module.steps_per_call == expected
 

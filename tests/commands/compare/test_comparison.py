@@ -123,7 +123,7 @@ def test_the_cost_alone_puts_no_unfinished_run_into_the_table() -> None:
         ("test/fpr95/kmeans", False),
         ("val/loss", False),
         ("fit_seconds", False),
-        ("threshold/kmeans@fpr5", None),
+        ("threshold/kmeans@alarm5", None),
     ],
 )
 def test_which_way_is_better(metric: str, up: bool | None) -> None:

@@ -48,11 +48,11 @@ def test_metrics_can_be_recomputed_from_test_scores(run_dir: Path, metrics: dict
     for name in ("reconstruction", "kmeans"):
         assert metrics[f"test/auroc/{name}"] == pytest.approx(roc_auc_score(truth, scores[name]), abs=1e-6)
         assert metrics[f"test/aupr/{name}"] == pytest.approx(average_precision_score(truth, scores[name]), abs=1e-6)
-    for threshold, value in (("3", 3.0), ("fpr5", metrics["threshold/reconstruction@fpr5"])):
+    for threshold, value in (("fixed", 3.0), ("alarm5", metrics["threshold/reconstruction@alarm5"])):
         flagged = scores["reconstruction"] > value
         accuracies = [metrics[f"test/{kind}_accuracy/reconstruction@{threshold}"] for kind in ("normal", "anomaly")]
         assert accuracies == pytest.approx([1 - flagged[truth == 0].mean(), flagged[truth == 1].mean()])
-    assert "test/normal_accuracy/kmeans@3" not in metrics
+    assert "test/normal_accuracy/kmeans@fixed" not in metrics
 
 
 def test_scores_have_every_test_image_once(run_dir: Path, metrics: dict[str, Any]) -> None:
@@ -78,12 +78,12 @@ def test_all_tags_are_logged(events: EventAccumulator) -> None:
     for stage in ("val", "test"):
         for score in ("reconstruction", "kmeans"):
             expected = {f"{stage}/{metric}/{score}" for metric in ("auroc", "aupr", "fpr95")}
-            expected |= {f"{stage}/{kind}_accuracy/{score}@fpr5" for kind in ("normal", "anomaly")}
+            expected |= {f"{stage}/{kind}_accuracy/{score}@alarm5" for kind in ("normal", "anomaly")}
             assert expected <= set(tags["scalars"])
             assert {f"{stage}/{score}/normal", f"{stage}/{score}/anomaly"} <= set(tags["histograms"])
             assert f"{stage}/{score}/pr" in tags["tensors"]
             assert f"test/{score}/density" in tags["images"]
-    assert {"train/loss", "val/loss", "val/anomaly_accuracy/reconstruction@3"} <= set(tags["scalars"])
+    assert {"train/loss", "val/loss", "val/anomaly_accuracy/reconstruction@fixed"} <= set(tags["scalars"])
     assert "test/reconstructions" in tags["images"]
     assert "hp_metric" not in tags["scalars"]
     assert len(events.Scalars("val/loss")) == 2
@@ -121,8 +121,11 @@ def test_checkpoint_is_plain_data_and_describes_its_model(run_dir: Path) -> None
     checkpoint = next((run_dir / "checkpoints").glob("best-*.ckpt"))
     torch.load(checkpoint, weights_only=True)
     module = LitAutoencoder.load_from_checkpoint(checkpoint, weights_only=True)
-    assert module.scores["kmeans"].centres.shape == (9, 5)
-    assert module.threshold_values.isnan().tolist() == [[False, False], [False, True]]
+    assert module.detector.score_modules["kmeans"].centres.shape == (9, 5)
+    assert {name: set(module.detector.threshold_values(name)) for name in ("reconstruction", "kmeans")} == {
+        "reconstruction": {"alarm5", "fixed"},
+        "kmeans": {"alarm5"},
+    }
 
 
 def test_testing_a_checkpoint_gives_the_same_scores(run_dir: Path, tmp_path: Path) -> None:
@@ -140,15 +143,15 @@ def test_predict_writes_scores_and_decisions(run_dir: Path, tmp_path: Path, metr
     assert len(rows) == 360
     assert "is_anomaly" not in rows[0]
     for row in rows:
-        above = float(row["reconstruction"]) > metrics["threshold/reconstruction@fpr5"]
-        assert row["reconstruction@fpr5"] == str(int(above))
+        above = float(row["reconstruction"]) > metrics["threshold/reconstruction@alarm5"]
+        assert row["reconstruction@alarm5"] == str(int(above))
 
 
 def test_validate_repeats_the_figures_of_the_fit(run_dir: Path, tmp_path: Path, metrics: dict[str, Any]) -> None:
     checkpoint = next((run_dir / "checkpoints").glob("best-*.ckpt"))
     assert main(["validate", "--ckpt_path", str(checkpoint), "--trainer.default_root_dir", str(tmp_path)]) == 0
     again = yaml.safe_load((tmp_path / "lightning_logs" / "version_0" / "metrics.json").read_text())
-    for name in ("val/loss", "val/auroc/reconstruction", "val/auroc/kmeans", "val/normal_accuracy/kmeans@fpr5"):
+    for name in ("val/loss", "val/auroc/reconstruction", "val/auroc/kmeans", "val/normal_accuracy/kmeans@alarm5"):
         assert again[name] == pytest.approx(metrics[name], abs=1e-6)
 
 
@@ -156,15 +159,34 @@ def test_without_logger_nothing_is_left_behind(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     config = str(REPOSITORY / "configs" / "debug.yaml")
     words = ["fit", "--config", config, "--trainer.logger", "false", "--trainer.enable_checkpointing", "false"]
-    words += ["--trainer.max_epochs", "1", "--trainer.callbacks", "[]", "--model.scores", "[]"]
-    words += ["--model.scores+", "aeanomaly.scores.reconstruction.ReconstructionError"]
+    words += ["--trainer.max_epochs", "1", "--trainer.callbacks", "[]"]
+    words += ["--model.scores", "{reconstruction: aeanomaly.scores.reconstruction.ReconstructionError}"]
     assert main(words) == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_last_epoch_is_validated_whatever_the_interval(fit: Callable[..., Path]) -> None:
-    run = fit("--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2")
-    events = EventAccumulator(str(run))
-    events.Reload()
-    assert [point.step for point in events.Scalars("val/loss")] == [2 * 37 - 1, 3 * 37 - 1]
-    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+def test_two_scores_of_one_kind_and_options_of_each_by_name(fit: Callable[..., Path]) -> None:
+    words = ["--model.scores.kmeans.n_clusters", "4", "--model.scores.second", "aeanomaly.scores.kmeans.KMeans"]
+    run = fit(*words, "--model.scores.second.n_clusters", "2", "--model.thresholds.fixed.value", "4")
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert len(state["detector.scores.kmeans.centres"]) == 4
+    assert len(state["detector.scores.second.centres"]) == 2
+    metrics = yaml.safe_load((run / "metrics.json").read_text())
+    assert metrics["threshold/reconstruction@fixed"] == 4
+    assert {"test/auroc/kmeans", "test/auroc/second", "test/auroc/reconstruction"} <= metrics.keys()
+
+
+def test_a_threshold_can_be_changed_when_a_checkpoint_is_tested(run_dir: Path, tmp_path: Path) -> None:
+    last = str(run_dir / "checkpoints" / "last.ckpt")
+    words = ["test", "--ckpt_path", last, "--trainer.default_root_dir", str(tmp_path)]
+    assert main([*words, "--model.thresholds.fixed.value", "5", "--model.thresholds.alarm5.alpha", "0.2"]) == 0
+    metrics = yaml.safe_load((tmp_path / "lightning_logs" / "version_0" / "metrics.json").read_text())
+    assert metrics["threshold/reconstruction@fixed"] == 5
+    assert 0.7 < metrics["test/normal_accuracy/reconstruction@alarm5"] < 0.9
+
+
+def test_val_figures_are_those_of_the_tested_checkpoint(run_dir: Path, metrics: dict[str, Any]) -> None:
+    best = torch.load(next((run_dir / "checkpoints").glob("best-*.ckpt")), weights_only=True)
+    assert best["val_metrics"]
+    for name, value in best["val_metrics"].items():
+        assert metrics[name] == value
