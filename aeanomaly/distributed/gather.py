@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from aeanomaly.errors import UserError
 
@@ -19,18 +20,10 @@ class ElsewhereError(RuntimeError):
 
 
 def gather_rows(rows: Tensor, strategy: Strategy) -> Tensor:
-    """The (N_i, ...) rows of every device, one after the other, on every device.
-
-    Collectives need equal shapes, so the shards are padded for the trip and trimmed after it; a device may hold no
-    row at all.
-    """
+    """The (N_i, ...) rows of every device, one after the other, on every device; a device may hold no row at all."""
     if getattr(strategy, "world_size", 1) == 1:
         return rows
-    rows = rows.to(strategy.root_device)
-    counts = [int(count) for count in _all_gather(torch.tensor([len(rows)], device=rows.device))]
-    padded = rows.new_zeros((max(counts), *rows.shape[1:]))
-    padded[: len(rows)] = rows
-    return torch.cat([shard[:n] for shard, n in zip(_all_gather(padded), counts, strict=True)])
+    return torch.cat(gather_all_tensors(rows.detach().to(strategy.root_device)))
 
 
 def gather_in_order(columns: Mapping[str, Tensor], index: Tensor, strategy: Strategy) -> dict[str, Tensor]:
@@ -61,13 +54,6 @@ def broadcast_tensors(tensors: Mapping[str, Tensor], strategy: Strategy) -> dict
         received[name] = own.to(strategy.root_device).contiguous()
         torch.distributed.broadcast(received[name], 0)
     return received
-
-
-def _all_gather(tensor: Tensor) -> list[Tensor]:
-    """The equally shaped tensors of all devices, without gradients."""
-    shards = [torch.empty_like(tensor) for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather(shards, tensor.contiguous())
-    return shards
 
 
 def on_rank_zero(compute: Callable[[], T], strategy: Strategy) -> T:

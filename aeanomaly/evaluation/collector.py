@@ -12,7 +12,7 @@ from aeanomaly.distributed.gather import gather_in_order, gather_rows
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.evaluation.metrics import score_metrics
-from aeanomaly.evaluation.row_buffer import GrowingColumns
+from aeanomaly.evaluation.row_buffer import RowBuffer
 from aeanomaly.outputs import Batch, Evaluation, Output
 
 
@@ -38,7 +38,7 @@ class Collector:
         scores = self.detector.score_modules
         self.deferred = {name for name, score in scores.items() if defer_fitted and score.fitted_on}
         self._kept_fields = sorted({field for name in self.deferred for field in scores[name].reads})
-        self._columns, self._outputs = GrowingColumns(), GrowingColumns()
+        self._columns, self._outputs = RowBuffer(), RowBuffer()
         self._batch_sizes: list[int] = []
         self._loss_sum = 0.0
         self._loss_count = 0
@@ -128,7 +128,7 @@ class Collector:
         if not names:
             return {}
         pieces = {name: kept.split(self._batch_sizes) for name, kept in self._outputs.columns().items()}
-        scores = GrowingColumns()
+        scores = RowBuffer()
         for number in range(len(self._batch_sizes)):
             output = Output.from_tensors({name: piece[number] for name, piece in pieces.items()})
             scores.add({name: self._score(name, output) for name in names})

@@ -9,7 +9,7 @@ from torch import Tensor
 _FIRST_ROWS = 4096
 
 
-class GrowingColumns:
+class RowBuffer:
     """Tensors with a row per image, extended by a batch at a time, in memory that doubles when it is full.
 
     Keeping the batches themselves in a list takes far more memory than they hold: small tensors end up between the

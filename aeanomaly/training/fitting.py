@@ -14,7 +14,7 @@ from aeanomaly.distributed.gather import broadcast_tensors, gather_in_order, on_
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.collector import Collector
 from aeanomaly.evaluation.detector import Detector
-from aeanomaly.evaluation.row_buffer import GrowingColumns
+from aeanomaly.evaluation.row_buffer import RowBuffer
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
 
@@ -60,7 +60,7 @@ def _training_outputs(fields: Iterable[str], detector: Detector, trainer: L.Trai
     loader: Any = getattr(getattr(trainer, "datamodule", None), "train_in_order_dataloader", None)
     if loader is None:
         raise UserError(f"score {asked_by!r} is fitted on training images, which needs a OneClassDataModule")
-    fields, kept = list(fields), GrowingColumns()
+    fields, kept = list(fields), RowBuffer()
     with trainer.precision_plugin.val_step_context():
         for batch in loader():
             batch = trainer.strategy.batch_to_device(batch)

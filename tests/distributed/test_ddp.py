@@ -70,9 +70,10 @@ def test_same_figures_as_one_process_with_the_same_weights(two_processes: Path, 
 def test_scores_were_fitted_on_the_codes_of_both_processes(two_processes: Path) -> None:
     state = torch.load(two_processes / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     _, metrics = read(two_processes)
-    assert int(state["scores.kmeans.counts"].sum()) == metrics["val_normal"]
+    assert int(state["detector.scores.kmeans.counts"].sum()) == metrics["val_normal"]
 
 
+FIXED = "{fixed: {class_path: aeanomaly.evaluation.thresholds.Fixed, init_args: {value: 3}}}"
 SHARDS = {
     "uneven": (["--data.eval_batch_size", "179"], 360),  # 60, 60, 59 images, as many again, and the last two
     "none for the third": (["--data", "tests.parts.FewDigits", "--data.anomaly_classes", "[0]"], 2),
@@ -84,14 +85,7 @@ SHARDS = {
 def test_three_processes_with_shards_that_differ(case: str, tmp_path: Path) -> None:
     options, images = SHARDS[case]
     if images == 2:  # one normal validation image allows no bound on false alarms
-        options = [
-            *options,
-            "--data.val_fraction",
-            "0.02",
-            "--model.thresholds",
-            "[aeanomaly.evaluation.thresholds.Fixed]",
-        ]
-        options += ["--model.thresholds.fixed.value", "3"]
+        options = [*options, "--data.val_fraction", "0.02", "--model.thresholds", FIXED]
     words = ["fit", *DDP, "--trainer.max_epochs", "2", "--trainer.default_root_dir", str(tmp_path / "three"), *options]
     processes = run_forked(words, 3, tmp_path)
     assert [process.status for process in processes] == [0] * 3, processes

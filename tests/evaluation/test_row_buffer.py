@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aeanomaly.evaluation.row_buffer import GrowingColumns
+from aeanomaly.evaluation.row_buffer import RowBuffer
 
 
 def batches(sizes: list[int]) -> list[dict[str, Tensor]]:
@@ -18,7 +18,7 @@ def batches(sizes: list[int]) -> list[dict[str, Tensor]]:
 
 @pytest.mark.parametrize("sizes", [[5], [4, 0, 3], [0, 2], [0], [3000, 3000, 3000, 7], [10_000, 1]])
 def test_all_rows_are_kept_in_order(sizes: list[int]) -> None:
-    grown = GrowingColumns()
+    grown = RowBuffer()
     parts = batches(sizes)
     for part in parts:
         grown.add(part)
@@ -29,14 +29,14 @@ def test_all_rows_are_kept_in_order(sizes: list[int]) -> None:
 
 
 def test_what_is_kept_does_not_change_with_the_batch() -> None:
-    grown, part = GrowingColumns(), {"code": torch.zeros(4)}
+    grown, part = RowBuffer(), {"code": torch.zeros(4)}
     grown.add(part)
     part["code"].fill_(1)
     assert not grown.columns()["code"].any()
 
 
 def test_memory_is_taken_seldom_and_at_most_twice_what_is_held() -> None:
-    grown, places = GrowingColumns(), set()
+    grown, places = RowBuffer(), set()
     for number in range(1000):
         grown.add({"index": torch.full((100,), number)})
         places.add(grown.columns()["index"].untyped_storage().nbytes())
@@ -45,4 +45,4 @@ def test_memory_is_taken_seldom_and_at_most_twice_what_is_held() -> None:
 
 
 def test_nothing_added_gives_no_columns() -> None:
-    assert GrowingColumns().columns() == {}
+    assert RowBuffer().columns() == {}
