@@ -13,7 +13,7 @@ from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
 from aeanomaly.scores.kmeans import KMeans
 from aeanomaly.scores.reconstruction import ReconstructionError
-from aeanomaly.training.module import LitAutoencoder
+from aeanomaly.training.module import LitAutoencoder, _fixed_seed
 from tests.training.test_python_use import make_data, make_trainer
 
 
@@ -29,10 +29,17 @@ def test_the_validation_loss_of_a_noisy_net_is_the_same_each_time() -> None:
     torch.manual_seed(0)
     module, data = LitAutoencoder(NoisyAutoencoder((1, 8, 8), (24,), 3)), make_data()
     first = make_trainer().validate(module, data, verbose=False)[0]["val/loss"]
-    before = torch.get_rng_state()
     second = make_trainer().validate(module, data, verbose=False)[0]["val/loss"]
     assert first == second
-    assert torch.equal(torch.get_rng_state(), before)  # training's random numbers go on where they were
+
+
+def test_training_goes_on_with_its_own_random_numbers() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    with _fixed_seed(7, torch.device("cpu")):
+        torch.rand(5)
+    assert torch.equal(torch.rand(3), expected)
 
 
 class ConvAutoencoder(Autoencoder):
