@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -80,6 +81,6 @@ class CodeProjector(EvaluationCallback):
     def _shown(self, trainer: L.Trainer, stage: str) -> Tensor:
         """Indices of at most `images` images, evenly spread over the data set of the pass."""
         loader = trainer.test_dataloaders if stage == "test" else trainer.val_dataloaders
-        data = getattr(loader, "dataset", None)
+        data: Any = getattr(loader, "dataset", None)
         total = len(data) if hasattr(data, "__len__") else self.images
         return torch.linspace(0, max(0, total - 1), min(self.images, total), dtype=torch.float64).round().long()

@@ -94,7 +94,8 @@ def _bandwidth(values: NDArray[np.float64]) -> float:
         return 0.0
     lower, upper = np.quantile(values, [0.25, 0.75])
     scales = [scale for scale in (float(values.std()), float(upper - lower) / 1.34) if scale > 0]
-    return 0.9 * min(scales, default=0.0) * float(len(values)) ** -0.2
+    factor: float = 0.9 * len(values) ** -0.2
+    return factor * min(scales, default=0.0)
 
 
 def _density(values: NDArray[np.float64], grid: NDArray[np.float64], not_negative: bool) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ _TILE = 0.75  # inches, width of a tile
 _LINE = 0.22  # height of a line of text, in widths of a tile
 
 
-class Column(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Column:
     """One image of the grid: (C, H, W) target and reconstruction, C being 1 or 3, values in [0, 1]."""
 
     target: Tensor
