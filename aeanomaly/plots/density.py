@@ -17,10 +17,10 @@ from aeanomaly.plots.kinds import ANOMALY_COLOUR, NORMAL_COLOUR
 _KDE_POINTS = 2000  # a smoother estimate needs no more, and its cost grows with the number of points
 _GRID_POINTS = 400
 _TAILS = (0.005, 0.995)  # a few extreme scores beyond these quantiles would squeeze everything else into a corner
-# What differs from curve to curve besides the colour: hatch of the area, style of a line that stands for a curve.
+# Name, colour, hatch of the area, style of the line.
 _KINDS: tuple[tuple[str, str, str, Any], ...] = (
     ("normal", NORMAL_COLOUR, "", "-"),
-    ("anomalous", ANOMALY_COLOUR, "////", (0, (4, 4))),
+    ("anomalous", ANOMALY_COLOUR, "////", (0, (6, 2))),
 )
 _THRESHOLD_STYLES = ("--", ":", "-.", (0, (1, 3)))
 
@@ -48,7 +48,7 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
         if _bandwidth(values) > (high - low) / _GRID_POINTS:
             grid = np.linspace(low, high, _GRID_POINTS)
             density = _density(values, grid, not_negative)
-            axes.plot(grid, density, color=colour, label=label)
+            axes.plot(grid, density, color=colour, linestyle=style, label=label)
             axes.fill_between(grid, density, color=colour, alpha=0.25, hatch=hatch, linewidth=0)
         elif len(values):
             alike = f"all within {width:.2g}" if width else "all equal"
@@ -82,10 +82,9 @@ def _limits(groups: list[NDArray[np.float64]], thresholds: list[float], not_nega
     magnitude = max(abs(low), abs(high))
     if high - low <= 1e-4 * magnitude:  # numbers on the axis would differ in their last digits only
         margin = 0.05 * magnitude or 1.0
-        return low - margin, high + margin
-    # A threshold at the very end would be half cut off, and look like the frame.
-    margin = 0.02 * (high - low)
-    return low - margin if low in thresholds else low, high + margin if high in thresholds else high
+    else:
+        margin = 0.02 * (high - low)  # a line at the very end would look like the frame
+    return low - margin, high + margin
 
 
 def _bandwidth(values: NDArray[np.float64]) -> float:
