@@ -51,5 +51,6 @@ class ReconstructionGrid(EvaluationCallback):
         # Rows of an evaluation are ordered by index.
         rows = torch.searchsorted(evaluation.index, torch.tensor([column.index for column in kept]))
         captions = {"class": [str(label) for label in evaluation.label[rows].tolist()]}
-        captions |= {name: [f"{v:.3g}" for v in scores[rows].tolist()] for name, scores in evaluation.scores.items()}
+        for name, scores in evaluation.scores.items():
+            captions[f"{name} score"] = [f"{score:.3g}" for score in scores[rows].tolist()]
         self.show(trainer, reconstruction_grid(kept, captions), f"{stage}/reconstructions", "reconstructions")

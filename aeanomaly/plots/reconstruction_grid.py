@@ -79,11 +79,11 @@ def _write(axes: Axes, lines: Mapping[str, Sequence[str]], height: float, width:
 
 def _name_kinds(axes: Axes, is_anomaly: Sequence[bool], width: float) -> None:
     kinds = ["anomaly" if flag else "normal" for flag in is_anomaly]
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)  # first: the labels above are others than those below
     axes.set_xticks([width * (number + 0.5) for number in range(len(kinds))], kinds, fontsize=8)
     for label, flag in zip(axes.get_xticklabels(), is_anomaly, strict=True):
         label.set_color(ANOMALY_COLOUR if flag else NORMAL_COLOUR)
         label.set_fontweight("bold" if flag else "normal")
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
 
 
