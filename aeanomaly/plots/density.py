@@ -79,11 +79,10 @@ def _limits(groups: list[NDArray[np.float64]], thresholds: list[float], not_nega
             reach = 3 * _bandwidth(values)
             ends += [max(0.0, first - reach) if not_negative else first - reach, last + reach]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
-    magnitude = max(abs(low), abs(high))
-    if high - low <= 1e-4 * magnitude:  # numbers on the axis would differ in their last digits only
+    width, magnitude = high - low, max(abs(low), abs(high))
+    margin = 0.02 * width  # a line at the very end would look like the frame
+    if width <= 1e-4 * magnitude:  # the numbers on the axis would differ in their last digits only
         margin = 0.05 * magnitude or 1.0
-    else:
-        margin = 0.02 * (high - low)  # a line at the very end would look like the frame
     return low - margin, high + margin
 
 
