@@ -66,6 +66,7 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
 def _finish(axes: Axes, score: str, low: float, high: float) -> None:
     axes.set(xlabel=f"{score} score (higher = more anomalous)", ylabel="density", xlim=(low, high))
     axes.set_ylim(bottom=0)
+    axes.ticklabel_format(axis="x", useOffset=False)
     if not axes.collections:  # no curve: the height means nothing
         axes.set_yticks([])
 
@@ -81,7 +82,7 @@ def _limits(groups: list[NDArray[np.float64]], thresholds: list[float], not_nega
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     width, magnitude = high - low, max(abs(low), abs(high))
     margin = 0.02 * width  # a line at the very end would look like the frame
-    if width <= 1e-4 * magnitude:  # the numbers on the axis would differ in their last digits only
+    if width <= 1e-3 * magnitude:  # the numbers on the axis would differ in their last digits only
         margin = 0.05 * magnitude or 1.0
     return low - margin, high + margin
 

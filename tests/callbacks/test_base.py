@@ -141,7 +141,7 @@ def test_the_grid_shows_class_and_scores_of_its_own_images(monkeypatch: pytest.M
     assert (tag, name) == ("test/reconstructions", "reconstructions")
     texts = [text.get_text() for text in figure.axes[0].texts]
     index, label, score = texts[:4], texts[4:8], texts[8:]
-    first = [[i for i in order.tolist() if (i % 10 == 0) == kind][:2] for kind in (False, True)]
-    assert index == [str(i) for i in sum(first, [])]
+    normal, anomalous = ([str(i) for i in order.tolist() if (i % 10 == 0) == kind] for kind in (False, True))
+    assert index == normal[:2] + anomalous[:2]
     assert label == [str(int(i) % 10) for i in index]
     assert score == index  # the score of image i is i
