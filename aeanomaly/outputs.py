@@ -9,6 +9,7 @@ Shape legend, used by every docstring of the package:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -156,3 +157,9 @@ class Evaluation:
     def anomalous(self, score: str) -> Tensor:
         """Scores of the anomalous images, (N anomalous,)."""
         return self.scores[score][self.is_anomaly]
+
+
+def global_seed() -> int | None:
+    """The seed that ``seed_everything`` set for the whole process; None if it was not called."""
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    return int(seed) if seed is not None else None

@@ -20,7 +20,7 @@ from markdown_section import Report, add_options
 
 MOST_OF_A_RUN = 10.0  # percent, of what follows
 # KMeans and thresholds, metrics and histograms, figures and codes, and the checks of all these.
-EXTRAS = ("FitScores", "ScoreMetrics", "DensityFigure", "ReconstructionGrid", "SideBySide", "CodeProjector")
+EXTRAS = ("FitScores", "ScoreHistograms", "DensityFigure", "ReconstructionGrid", "SideBySide", "CodeProjector")
 EXTRAS += ("HealthCheck",)
 
 

@@ -1,18 +1,19 @@
-"""Draws a grid of images beside what the net makes of them."""
+"""When a grid of images is drawn beside what the net makes of them."""
 
 from __future__ import annotations
 
 import lightning as L
-from torch import Tensor
+import torch
 
-from aeanomaly.callbacks.tensorboard import show_figure
+from aeanomaly.callbacks.base import EvaluationCallback
 from aeanomaly.errors import UserError
-from aeanomaly.outputs import Batch, Output
-from aeanomaly.plots.reconstruction_grid import reconstruction_grid
+from aeanomaly.outputs import Batch, Evaluation, Output
+from aeanomaly.plots.reconstruction_grid import Column, reconstruction_grid
+from aeanomaly.training.module import LitAutoencoder
 
 
-class ReconstructionGrid(L.Callback):
-    """Draws input, reconstruction and error map of the first normal and anomalous images.
+class ReconstructionGrid(EvaluationCallback):
+    """Draws input, reconstruction and error map of the first normal and anomalous images, with class and scores.
 
     The grid goes to the tag ``<stage>/reconstructions``; that of the test is also saved as a PNG in the run. Skipped
     where the target of the reconstruction is not an image.
@@ -26,58 +27,30 @@ class ReconstructionGrid(L.Callback):
     """
 
     def __init__(self, images: int = 8, every_n_epochs: int = 5) -> None:
-        if images < 1 or every_n_epochs < 1:
-            raise UserError(f"ReconstructionGrid: {images=} and {every_n_epochs=} must be at least 1")
-        self.images, self.every_n_epochs = images, every_n_epochs
-        self._kept: dict[bool, list[tuple[Tensor, Tensor]]] = {False: [], True: []}
+        super().__init__(every_n_epochs)
+        if images < 1:
+            raise UserError(f"ReconstructionGrid: images must be at least 1, got {images}")
+        self.images = images
+        self._kept: list[Column] = []
 
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Output,  # type: ignore[override]
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the first images if a grid is due."""
-        if self._due(trainer):
-            self._keep(outputs, batch)
-
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw if it is due."""
-        if self._due(trainer):
-            self._draw(trainer, "val")
-
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Output,  # type: ignore[override]
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the first images."""
-        self._keep(outputs, batch)
-
-    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw and save."""
-        self._draw(trainer, "test")
-
-    def _due(self, trainer: L.Trainer) -> bool:
-        due = (trainer.current_epoch + 1) % self.every_n_epochs == 0 or trainer.state.fn != "fit"
-        return due and not trainer.sanity_checking
-
-    def _keep(self, output: Output, batch: Batch) -> None:
-        if output.target.ndim != 4 or output.target.shape[1] not in (1, 3):
+    def on_images(self, trainer: L.Trainer, output: Output, batch: Batch, stage: str) -> None:
+        """Keep the first images of each kind."""
+        if not trainer.is_global_zero or output.target.ndim != 4 or output.target.shape[1] not in (1, 3):
             return
-        for kind, kept in self._kept.items():
-            wanted = (batch.is_anomaly == kind).nonzero().flatten()[: self.images - len(kept)]
-            kept += zip(output.target[wanted].cpu(), output.reconstruction[wanted].cpu(), strict=True)
+        for kind in (False, True):
+            missing = self.images - sum(column.is_anomaly == kind for column in self._kept)
+            for row in (batch.is_anomaly == kind).nonzero().flatten()[:missing].tolist():
+                picture, index = (output.target[row].cpu(), output.reconstruction[row].cpu()), int(batch.position[row])
+                self._kept.append(Column(*picture, kind, index))
 
-    def _draw(self, trainer: L.Trainer, stage: str) -> None:
-        kept, self._kept = self._kept, {False: [], True: []}
-        if trainer.is_global_zero and (kept[False] or kept[True]):
-            figure = reconstruction_grid(kept[False], kept[True])
-            show_figure(trainer, figure, f"{stage}/reconstructions", "reconstructions" if stage == "test" else None)
+    def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
+        """Draw."""
+        kept, self._kept = sorted(self._kept, key=lambda column: column.is_anomaly), []
+        if not kept or self.writer(trainer) is None:
+            return
+        # Rows of an evaluation are ordered by index.
+        rows = torch.searchsorted(evaluation.index, torch.tensor([column.index for column in kept]))
+        captions = {"class": [str(label) for label in evaluation.label[rows].tolist()]}
+        for name, scores in evaluation.scores.items():
+            captions[f"{name} score"] = [f"{score:.3g}" for score in scores[rows].tolist()]
+        self.show(trainer, reconstruction_grid(kept, captions), f"{stage}/reconstructions", "reconstructions")

@@ -1,64 +1,52 @@
-"""Writes what a run leaves behind: metrics.json, test_scores.csv and the row in HParams."""
+"""When a run's metrics.json, test_scores.csv and row in HParams are written."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 import yaml
 
-import aeanomaly
-from aeanomaly.outputs import Evaluation
+from aeanomaly.callbacks.base import autoencoder
+from aeanomaly.evaluation.metric_name import MetricName
+from aeanomaly.runs.checkpoints import chosen_checkpoint, read_val_metrics
+from aeanomaly.runs.environment import data_of, environment, summary
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.hyperparameters import flatten_config
 from aeanomaly.runs.logger import RunLogger
-from aeanomaly.training.module import LitAutoencoder
+from aeanomaly.runs.scores_csv import scores_csv
 
 log = logging.getLogger(__name__)
 
 
 class RunRecord(L.Callback):
-    """Keeps the figures of a run and writes them, whole or not at all, when fit, validation, test or prediction ends.
+    """Keeps the values of a run and writes them, whole or not at all, when fit, validation, test or prediction ends.
 
-    ``val/*`` figures are those of the epoch with the lowest ``val/loss``, which is also the checkpoint that is tested.
+    After a test, ``val/*`` values are those of the checkpoint that was tested. After a fit alone they are those of the
+    best checkpoint, or, where none is kept, of the last validation.
     """
 
     def __init__(self) -> None:
         self.record: dict[str, Any] = {}
-        self._best: dict[str, float] = {}
-        self._keep_best = True
         self._started: dict[str, float] = {}
         self._train_seconds, self._train_images = 0.0, 0
 
-    def state_dict(self) -> dict[str, Any]:
-        """The best epoch so far, so that a resumed run does not forget it."""
-        return {"best": self._best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
-        if self._keep_best:
-            self._best = state_dict["best"]
-
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Tell all devices the directory, and the user how the run is set up."""
+        """Tell all devices the directory."""
         logger = _run_logger(trainer)
         if logger is not None:
             logger.share(trainer.strategy.broadcast(logger.version))
-            # A finished run goes on in a new directory, where the best checkpoint is that of the new epochs only.
-            self._keep_best = logger.continued
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock, and tell the user how the run is set up."""
         self._started["fit"] = time.perf_counter()
         if trainer.is_global_zero:
-            log.info("%s", _summary(trainer, pl_module))
+            log.info("%s", summary(trainer, pl_module))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock also when resuming in the middle of an epoch, which has no `on_train_epoch_start`."""
@@ -74,34 +62,32 @@ class RunRecord(L.Callback):
         self._started["validation"] = time.perf_counter()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Remember the figures if this epoch is the best."""
-        if trainer.sanity_checking:
-            return
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        """Go on with the clock, or write what a validation outside a fit shows."""
         if trainer.state.fn != "fit":
-            self._write(trainer, pl_module, metrics)
-            return
-        self._started["epoch"] += time.perf_counter() - self._started["validation"]
-        if not self._best or _loss(metrics) < _loss(self._best):
-            self._best = metrics
+            self._write(trainer, _logged(trainer, "val"))
+        elif not trainer.sanity_checking:
+            self._started["epoch"] += time.perf_counter() - self._started["validation"]
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Account for the epoch."""
         self._train_seconds += time.perf_counter() - self._started["epoch"]
         batches = (trainer.global_step - int(self._started["step"])) * trainer.accumulate_grad_batches
-        data = _data(trainer)
+        data = data_of(trainer)
         if hasattr(data, "sizes") and hasattr(data, "batch_size"):
             self._train_images += min(batches * data.batch_size, data.sizes()["train_images"])
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what is known after training."""
-        figures: dict[str, Any] = {
+        values: dict[str, Any] = {
             "fit_seconds": time.perf_counter() - self._started["fit"],
             "epochs": trainer.current_epoch,
         }
         if self._train_seconds and self._train_images:
-            figures["train_images_per_second"] = self._train_images / self._train_seconds
-        self._write(trainer, pl_module, self._best | figures)
+            values["train_images_per_second"] = self._train_images / self._train_seconds
+        if trainer.is_global_zero:  # the others may not see the file
+            best = chosen_checkpoint(trainer)
+            values |= _logged(trainer, "val") if best is None else read_val_metrics(best)
+        self._write(trainer, values)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
@@ -109,111 +95,44 @@ class RunRecord(L.Callback):
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write everything, the HParams row last."""
-        assert isinstance(pl_module, LitAutoencoder)
-        metrics: dict[str, Any] = {
-            name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")
-        }
-        metrics["test_seconds"] = time.perf_counter() - self._started["test"]
-        evaluation = pl_module.evaluation()
+        module = autoencoder(self, pl_module)
+        values = _logged(trainer, "test") | {"test_seconds": time.perf_counter() - self._started["test"]}
+        if trainer.ckpt_path:  # otherwise the weights at hand were tested, not those of a checkpoint
+            self.record = {name: value for name, value in self.record.items() if not name.startswith("val/")}
+            values |= module.checkpoint_metrics
+        evaluation = module.evaluation()
+        for score, thresholds in evaluation.thresholds.items():
+            values |= {f"threshold/{score}@{name}": v for name, v in thresholds.items() if not math.isnan(v)}
         logger = _run_logger(trainer)
         if logger is not None and trainer.is_global_zero:
             write_whole(Path(logger.log_dir, "test_scores.csv"), scores_csv(evaluation))
-        self._write(trainer, pl_module, metrics | _threshold_values(evaluation))
+        self._write(trainer, values)
         if logger is not None and trainer.is_global_zero:
             config = Path(logger.log_dir, "config.yaml")
-            flat = flatten_config(yaml.safe_load(config.read_text())) if config.is_file() else {}
-            logger.log_hparams_row(flat)
+            logger.log_hparams_row(flatten_config(yaml.safe_load(config.read_text())) if config.is_file() else {})
 
     def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write predictions.csv: scores, and for each threshold whether the image is flagged."""
-        assert isinstance(pl_module, LitAutoencoder)
-        evaluation = pl_module.evaluation()
+        evaluation = autoencoder(self, pl_module).evaluation()
         logger = _run_logger(trainer)
         if logger is not None and trainer.is_global_zero:
             path = Path(logger.log_dir, "predictions.csv")
             write_whole(path, scores_csv(evaluation, decisions=True))
             log.info("Predictions of %d images: %s", len(evaluation.index), path)
 
-    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule, figures: dict[str, Any]) -> None:
-        self.record |= _environment(trainer) | figures
+    def _write(self, trainer: L.Trainer, values: dict[str, Any]) -> None:
+        self.record |= environment(trainer) | values
         logger = _run_logger(trainer)
         if logger is not None and trainer.is_global_zero:
-            text = json.dumps({key: self.record[key] for key in sorted(self.record)}, indent=2)
+            text = json.dumps(self.record, indent=2, sort_keys=True)
             write_whole(Path(logger.log_dir, "metrics.json"), text + "\n")
 
 
-def _loss(metrics: dict[str, float]) -> float:
-    """``val/loss``, infinite where there is none or it is NaN, as for the choice of the best checkpoint."""
-    loss = metrics.get("val/loss", math.inf)
-    return math.inf if math.isnan(loss) else loss
-
-
-def scores_csv(evaluation: Evaluation, decisions: bool = False) -> str:
-    """One row per image: index, class, is_anomaly, one column per score.
-
-    Args:
-        evaluation: the images and their scores.
-        decisions: leave out the truth and add a column ``<score>@<threshold>`` of 0 and 1 per threshold.
-    """
-    columns: dict[str, list[str]] = {"index": [str(i) for i in evaluation.index.tolist()]}
-    if not decisions:
-        columns["class"] = [str(label) for label in evaluation.label.tolist()]
-        columns["is_anomaly"] = [str(int(flag)) for flag in evaluation.is_anomaly.tolist()]
-    for name, scores in evaluation.scores.items():
-        columns[name] = [f"{score:.9g}" for score in scores.tolist()]  # nine digits restore a float32 exactly
-        if decisions:
-            for threshold, value in evaluation.thresholds[name].items():
-                if not math.isnan(value):
-                    columns[f"{name}@{threshold}"] = [str(int(flag)) for flag in (scores > value).tolist()]
-    rows = [",".join(columns), *(",".join(row) for row in zip(*columns.values(), strict=True))]
-    return "\n".join(rows) + "\n"
-
-
-def _data(trainer: L.Trainer) -> Any:
-    """The DataModule, which library users may do without."""
-    return getattr(trainer, "datamodule", None)
+def _logged(trainer: L.Trainer, stage: str) -> dict[str, Any]:
+    """What was logged last of a stage, by tag."""
+    named = ((MetricName.parse(tag), tag, value) for tag, value in trainer.callback_metrics.items())
+    return {tag: float(value) for name, tag, value in named if name is not None and name.stage == stage}
 
 
 def _run_logger(trainer: L.Trainer) -> RunLogger | None:
     return next((logger for logger in trainer.loggers if isinstance(logger, RunLogger)), None)
-
-
-def _threshold_values(evaluation: Evaluation) -> dict[str, float]:
-    return {
-        f"threshold/{score}@{name}": value
-        for score, values in evaluation.thresholds.items()
-        for name, value in values.items()
-        if not math.isnan(value)
-    }
-
-
-def _environment(trainer: L.Trainer) -> dict[str, Any]:
-    data = _data(trainer)
-    seed = os.environ.get("PL_GLOBAL_SEED")
-    record: dict[str, Any] = {
-        "seed": int(seed) if seed is not None else None,
-        "precision": str(trainer.precision),  # the effective one: fp16 on a CPU silently becomes bf16
-        "accelerator": trainer.strategy.root_device.type,
-        "devices": trainer.world_size,
-        "version_torch": str(torch.__version__),
-        "version_lightning": L.__version__,
-        "version_aeanomaly": aeanomaly.__version__,
-    }
-    if data is not None:
-        record["data"] = type(data).__name__
-        record["data_source"] = getattr(data, "source", type(data).__name__)
-        if hasattr(data, "sizes"):
-            record |= data.sizes()
-    return record
-
-
-def _summary(trainer: L.Trainer, module: L.LightningModule) -> str:
-    net = getattr(module, "net", module)
-    count = sum(parameter.numel() for parameter in net.parameters())
-    data = _data(trainer)
-    sizes = data.sizes() if hasattr(data, "sizes") else {}
-    images = f", {sizes['train_images']:,} training images" if sizes else ""
-    return (
-        f"{type(net).__name__} with {count:,} parameters{images}, on {trainer.world_size} x "
-        f"{trainer.strategy.root_device.type} at {trainer.precision}"
-    )

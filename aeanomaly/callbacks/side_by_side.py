@@ -6,28 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 
 import lightning as L
-import torch
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.compat.proto.tensor_pb2 import TensorProto
-from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-from tensorboard.plugins.custom_scalar import metadata
-from tensorboard.plugins.custom_scalar.layout_pb2 import (
-    Category,
-    Chart,
-    Layout,
-    MarginChartContent,
-    MultilineChartContent,
-)
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
-from aeanomaly.callbacks.tensorboard import summary_writer
+from aeanomaly.callbacks.base import EvaluationCallback, autoencoder
+from aeanomaly.evaluation.metric_name import MetricName
+from aeanomaly.evaluation.spread import KINDS, QUANTILES, spread, spread_tag
 from aeanomaly.outputs import Evaluation
+from aeanomaly.plots.custom_scalars import bands, layout, layout_summary, lines
 from aeanomaly.training.module import LitAutoencoder
 
-KINDS = ("normal", "anomaly")
-QUANTILES = {"median": 0.5, "q05": 0.05, "q95": 0.95}
 
-
-class SideBySide(L.Callback):
+class SideBySide(EvaluationCallback):
     """Lays out Custom Scalars so that what belongs together shares a chart, epoch by epoch.
 
     For each score, how the middle 90 % of normal and of anomalous validation scores lie, as two bands around their
@@ -36,89 +25,47 @@ class SideBySide(L.Callback):
     of each remain where they were.
     """
 
+    only_validations_of_a_fit = True
+
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the layout."""
-        assert isinstance(pl_module, LitAutoencoder)
-        writer = summary_writer(trainer)
+        writer, detector = self.writer(trainer), autoencoder(self, pl_module).detector
         if writer is not None:
             thresholds = {
-                score: [
-                    name for name, threshold in pl_module.detector.thresholds.items() if threshold.applies_to(score)
-                ]
-                for score in pl_module.detector.score_modules
+                score: [name for name, threshold in detector.thresholds.items() if threshold.applies_to(score)]
+                for score in detector.score_modules
             }
-            writer._get_file_writer().add_summary(layout_summary(layout(thresholds)))
+            writer._get_file_writer().add_summary(layout_summary(self.layout(thresholds)))
 
-    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
         """Write the spread of the scores."""
-        assert isinstance(pl_module, LitAutoencoder)
-        if trainer.sanity_checking or trainer.state.fn != "fit":
-            return
-        evaluation = pl_module.evaluation()
-        writer = summary_writer(trainer)
-        if writer is not None:
+        writer = self.writer(trainer)
+        if writer is not None and stage == "val":
             for tag, value in spread(evaluation).items():
                 writer.add_scalar(tag, value, trainer.global_step)
 
+    @staticmethod
+    def layout(thresholds: Mapping[str, Sequence[str]]) -> Layout:
+        """The charts for scores, given by name with the names of the thresholds that apply to each.
 
-def spread(evaluation: Evaluation) -> dict[str, float]:
-    """Median, 5 % and 95 % quantile of the finite normal and anomalous scores, by tag; an empty kind is left out."""
-    values: dict[str, float] = {}
-    for score in evaluation.scores:
-        for kind, group in zip(KINDS, (evaluation.normal(score), evaluation.anomalous(score)), strict=True):
-            group = group[group.isfinite()].double()
-            if len(group):
-                levels = torch.quantile(group, torch.tensor(list(QUANTILES.values()), dtype=torch.float64)).tolist()
-                values |= {_spread_tag(score, kind, name): level for name, level in zip(QUANTILES, levels, strict=True)}
-    return values
-
-
-def _spread_tag(score: str, kind: str, quantile: str) -> str:
-    return f"val_spread/{score}/{kind}_{quantile}"
-
-
-def layout(thresholds: Mapping[str, Sequence[str]]) -> Layout:
-    """The charts for scores, given by name with the names of the thresholds that apply to each.
-
-    TensorBoard merges the layouts of several runs chart by chart, so a chart must read the same in all runs that have
-    it: one for all scores matches their tags by a pattern instead of naming those of this run.
-    """
-    bands, accuracies = [], []
-    for score, names in thresholds.items():
-        series = [
-            MarginChartContent.Series(
-                value=_spread_tag(score, kind, "median"),
-                lower=_spread_tag(score, kind, "q05"),
-                upper=_spread_tag(score, kind, "q95"),
-            )
-            for kind in KINDS
-        ]
-        bands.append(Chart(title=f"{score}: median and middle 90 %", margin=MarginChartContent(series=series)))
-        for name in names:
-            tags = [f"^val/{kind}_accuracy/{re.escape(f'{score}@{name}')}$" for kind in KINDS]
-            accuracies.append(_lines(f"{score}: accuracies at threshold {name}", tags))
-    detection = [
-        _lines("AUROC", ["^val/auroc/"]),
-        _lines("AUPR", ["^val/aupr/"]),
-        _lines("FPR at 95 % TPR", ["^val/fpr95/"]),
-        _lines("loss", ["^train/loss$", "^val/loss$"]),
-    ]
-    # Bands apart from lines, because TensorBoard shuffles charts of different kinds.
-    return Layout(
-        category=[
-            Category(title="Scores, normal against anomalous", chart=bands),
-            Category(title="Accuracies, normal against anomalous", chart=accuracies),
-            Category(title="Detection", chart=detection),
-        ]
-    )
-
-
-def _lines(title: str, patterns: Sequence[str]) -> Chart:
-    return Chart(title=title, multiline=MultilineChartContent(tag=patterns))
-
-
-def layout_summary(content: Layout) -> Summary:
-    """The layout as the summary that TensorBoard looks for; its own maker of it needs TensorFlow."""
-    tensor = TensorProto(dtype="DT_STRING", string_val=[content.SerializeToString()], tensor_shape=TensorShapeProto())
-    value = Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=metadata.create_summary_metadata())
-    return Summary(value=[value])
+        TensorBoard merges the layouts of several runs chart by chart, so a chart must read the same in all runs that
+        have it: one for all scores matches their tags by a pattern instead of naming those of this run.
+        """
+        scores, accuracies = [], []
+        for score, names in thresholds.items():
+            median, low, high = ([spread_tag(score, kind, quantile) for kind in KINDS] for quantile in QUANTILES)
+            scores.append(bands(f"{score}: median and middle 90 %", list(zip(median, low, high, strict=True))))
+            for name in names:
+                tags = [str(MetricName("val", f"{kind}_accuracy", score, name)) for kind in KINDS]
+                patterns = [f"^{re.escape(tag)}$" for tag in tags]
+                accuracies.append(lines(f"{score}: accuracies at threshold {name}", patterns))
+        titles = {"auroc": "AUROC", "aupr": "AUPR", "fpr95": "FPR at 95 % TPR"}
+        detection = [lines(title, [f"^{MetricName('val', metric)}/"]) for metric, title in titles.items()]
+        losses = lines("loss", [f"^{MetricName(stage, 'loss')}$" for stage in ("train", "val")])
+        return layout(
+            {
+                "Scores, normal against anomalous": scores,
+                "Accuracies, normal against anomalous": accuracies,
+                "Detection": [*detection, losses],
+            }
+        )

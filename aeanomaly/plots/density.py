@@ -3,54 +3,107 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 from torch import Tensor
 
-NORMAL_COLOUR, ANOMALY_COLOUR = "#1f77b4", "#d62728"
+from aeanomaly.plots.kinds import ANOMALY_COLOUR, NORMAL_COLOUR
+
 _KDE_POINTS = 2000  # a smoother estimate needs no more, and its cost grows with the number of points
+_GRID_POINTS = 400
+_TAILS = (0.005, 0.995)  # a few extreme scores beyond these quantiles would squeeze everything else into a corner
+# Name, colour, hatch of the area, style of the line.
+_KINDS: tuple[tuple[str, str, str, Any], ...] = (
+    ("normal", NORMAL_COLOUR, "", "-"),
+    ("anomalous", ANOMALY_COLOUR, "////", (0, (6, 2))),
+)
+_THRESHOLD_STYLES = ("--", ":", "-.", (0, (1, 3)))
 
 
 def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: dict[str, float]) -> Figure:
     """Both densities of one score in one picture, with a dashed line per threshold.
 
+    A group whose scores are too much alike for a curve becomes a vertical line.
+
     Args:
         score: its name, for the axis.
-        normal: (N normal,) scores; may be empty, as may ``anomalous``.
+        normal: (N normal,) scores; may be empty, as may ``anomalous``. What is not finite is left out.
         anomalous: (N anomalous,) scores.
-        thresholds: value by name; NaN values are left out.
+        thresholds: value by name; values that are not finite are left out.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    groups = [
-        (f"normal ({len(normal):,})", normal, NORMAL_COLOUR),
-        (f"anomalous ({len(anomalous):,})", anomalous, ANOMALY_COLOUR),
-    ]
-    finite = {label: values[values.isfinite()].numpy().astype(np.float64) for label, values, _ in groups}
-    drawn = np.concatenate(list(finite.values()))
-    lines = {name: value for name, value in thresholds.items() if not math.isnan(value)}
-    # A few extreme scores would squeeze everything else into a corner.
-    low = min([float(drawn.min()) if len(drawn) else 0.0, *lines.values()])
-    tails = [float(np.quantile(values, 0.995)) for values in finite.values() if len(values)]
-    high = max([*tails, *lines.values()], default=low)
-    high = high if high > low else low + max(1.0, abs(low)) * 1e-6  # all equal: an axis needs some width
-    grid = np.linspace(low, high, 400)
-    for label, _, colour in groups:
-        values = finite[label]
-        if len(values) > _KDE_POINTS:  # evenly spaced order statistics: no randomness, the same shape
-            values = np.quantile(values, (np.arange(_KDE_POINTS) + 0.5) / _KDE_POINTS)
-        if len(values) > 1 and np.ptp(values) > 0:
-            density = gaussian_kde(values)(grid)
-            axes.plot(grid, density, color=colour, label=label)
-            axes.fill_between(grid, density, color=colour, alpha=0.25)
+    groups = [values[values.isfinite()].double().numpy() for values in (normal, anomalous)]
+    lines = {name: value for name, value in thresholds.items() if math.isfinite(value)}
+    not_negative = all((values >= 0).all() for values in groups)
+    low, high = _limits(groups, list(lines.values()), not_negative)
+    for (kind, colour, hatch, style), all_values, values in zip(_KINDS, (normal, anomalous), groups, strict=True):
+        label = f"{kind} ({len(all_values):,})"
+        width = float(np.ptp(values)) if len(values) else 0.0
+        if _bandwidth(values) > (high - low) / _GRID_POINTS:
+            grid = np.linspace(low, high, _GRID_POINTS)
+            density = _density(values, grid, not_negative)
+            axes.plot(grid, density, color=colour, linestyle=style, label=label)
+            axes.fill_between(grid, density, color=colour, alpha=0.25, hatch=hatch, linewidth=0)
         elif len(values):
-            axes.axvline(values[0], color=colour, label=f"{label}, all equal")
-    for (name, value), style in zip(lines.items(), ("--", ":", "-.", (0, (1, 3))) * len(lines), strict=False):
-        axes.axvline(value, color="black", linestyle=style, linewidth=1.2, label=f"threshold {name} = {value:.4g}")
-    axes.set(xlabel=f"{score} score (higher = more anomalous)", ylabel="density", xlim=(low, high))
-    axes.set_ylim(bottom=0)
+            alike = f"all within {width:.2g}" if width else "all equal"
+            axes.axvline(np.median(values), color=colour, linestyle=style, linewidth=3, label=f"{label}, {alike}")
+    for number, (name, value) in enumerate(lines.items()):
+        style, shown = _THRESHOLD_STYLES[number % len(_THRESHOLD_STYLES)], f"{value:.4g}"
+        label = f"threshold {shown}" if name == shown else f"threshold {name} = {shown}"
+        axes.axvline(value, color="black", linestyle=style, linewidth=1.2, label=label)
+    _finish(axes, score, low, high)
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return figure
+
+
+def _finish(axes: Axes, score: str, low: float, high: float) -> None:
+    axes.set(xlabel=f"{score} score (higher = more anomalous)", ylabel="density", xlim=(low, high))
+    axes.set_ylim(bottom=0)
+    axes.ticklabel_format(axis="x", useOffset=False)
+    if not axes.collections:  # no curve: the height means nothing
+        axes.set_yticks([])
+
+
+def _limits(groups: list[NDArray[np.float64]], thresholds: list[float], not_negative: bool) -> tuple[float, float]:
+    """The ends of the axis: where the curves have come down to nearly zero, and every threshold within."""
+    ends = [*thresholds]
+    for values in groups:
+        if len(values):
+            first, last = np.quantile(values, _TAILS)
+            reach = 3 * _bandwidth(values)
+            ends += [max(0.0, first - reach) if not_negative else first - reach, last + reach]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    width, magnitude = high - low, max(abs(low), abs(high))
+    margin = 0.02 * width  # a line at the very end would look like the frame
+    if width <= 1e-3 * magnitude:  # the numbers on the axis would differ in their last digits only
+        margin = 0.05 * magnitude or 1.0
+    return low - margin, high + margin
+
+
+def _bandwidth(values: NDArray[np.float64]) -> float:
+    """Silverman's rule with the interquartile range, which a few extreme scores cannot widen; 0 for equal scores."""
+    if len(values) < 2:
+        return 0.0
+    lower, upper = np.quantile(values, [0.25, 0.75])
+    scales = [scale for scale in (float(values.std()), float(upper - lower) / 1.34) if scale > 0]
+    factor: float = 0.9 * len(values) ** -0.2
+    return factor * min(scales, default=0.0)
+
+
+def _density(values: NDArray[np.float64], grid: NDArray[np.float64], not_negative: bool) -> NDArray[np.float64]:
+    """The kernel density estimate on the grid; below zero there is nothing where scores cannot be negative."""
+    bandwidth = _bandwidth(values)
+    if len(values) > _KDE_POINTS:  # evenly spaced order statistics: no randomness, the same shape
+        values = np.quantile(values, (np.arange(_KDE_POINTS) + 0.5) / _KDE_POINTS)
+    estimate = gaussian_kde(values, bw_method=bandwidth / float(values.std(ddof=1)))
+    density: NDArray[np.float64] = estimate(grid)
+    if not_negative:  # what the kernels put below zero is mirrored, so that the area stays 1
+        density = np.where(grid < 0, 0.0, density + estimate(-grid))
+    return density

@@ -2,45 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aeanomaly.plots.kinds import ANOMALY_COLOUR, NORMAL_COLOUR
 
-def reconstruction_grid(normal: list[tuple[Tensor, Tensor]], anomalous: list[tuple[Tensor, Tensor]]) -> Figure:
-    """Three rows (input, reconstruction, squared error) with the normal images on the left, the anomalous on the right.
+_ROWS = ("input", "reconstruction", "squared error")
+_COLOURS = "magma"
+_TILE = 0.75  # inches, width of a tile
+_LINE = 0.22  # height of a line of text, in widths of a tile
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One image of the grid: (C, H, W) target and reconstruction, C being 1 or 3, values in [0, 1]."""
+
+    target: Tensor
+    reconstruction: Tensor
+    is_anomaly: bool
+    index: int  # of the image in its split
+
+
+def reconstruction_grid(columns: Sequence[Column], captions: Mapping[str, Sequence[str]]) -> Figure:
+    """Three rows (input, reconstruction, squared error) of images, with a scale for the error.
 
     Args:
-        normal: pairs of (C, H, W) target and reconstruction, C being 1 or 3, values in [0, 1].
-        anomalous: likewise.
+        columns: the images, in the order in which they are shown; one or more, all of one size.
+        captions: what stands above the images, a line for each name with one text per image.
     """
-    pairs = normal + anomalous
-    errors = [(target - reconstruction).square().mean(0) for target, reconstruction in pairs]
-    brightest = max(1e-12, float(torch.stack(errors).nan_to_num().max()))  # one scale, so that maps can be compared
+    errors = [(column.target - column.reconstruction).square().mean(0) for column in columns]
+    finite = torch.stack(errors).nan_to_num(posinf=0.0)
+    brightest = float(finite.max()) or 1.0  # one scale, so that maps can be compared
     rows = [
-        [_colours(target) for target, _ in pairs],
-        [_colours(reconstruction) for _, reconstruction in pairs],
-        [colormaps["magma"]((error / brightest).numpy())[..., :3] for error in errors],
+        [_colours(column.target) for column in columns],
+        [_colours(column.reconstruction) for column in columns],
+        [colormaps[_COLOURS]((error / brightest).numpy())[..., :3] for error in errors],
     ]
     # One picture on one pair of axes: axes for each tile would take seconds to draw.
     tiles = [np.concatenate([_framed(tile) for tile in row], axis=1) for row in rows]
-    figure = Figure(figsize=(0.75 * len(pairs) + 1.2, 2.7), layout="constrained")
+    height, width = tiles[0].shape[0], tiles[0].shape[1] / len(columns)
+    lines = {"index": [str(column.index) for column in columns], **captions}
+    tall = _TILE * (len(_ROWS) * height / width + _LINE * len(lines))
+    figure = Figure(figsize=(_TILE * len(columns) + 2.1, tall + 0.4), layout="constrained")
     axes = figure.subplots()
     axes.imshow(np.concatenate(tiles, axis=0), interpolation="nearest")
-    height, width = tiles[0].shape[0], tiles[0].shape[1] / len(pairs)
-    axes.set_yticks(
-        [height * (row + 0.5) for row in range(3)], ["input", "reconstruction", "squared error"], fontsize=8
-    )
-    kinds = ["normal"] * len(normal) + ["anomaly"] * len(anomalous)
-    axes.set_xticks([width * (column + 0.5) for column in range(len(pairs))], kinds, fontsize=8)
-    for label, kind in zip(axes.get_xticklabels(), kinds, strict=True):
-        label.set_color("#d62728" if kind == "anomaly" else "black")
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
+    _write(axes, lines, height, width)
+    _name_kinds(axes, [column.is_anomaly for column in columns], width)
+    # Beside the error maps, and as high as they are.
+    place = (width * (len(columns) + 0.1), 2 * height, 0.15 * width, height)
+    scale = axes.inset_axes(place, transform=axes.transData)
+    figure.colorbar(ScalarMappable(Normalize(0, brightest), _COLOURS), cax=scale)
+    scale.tick_params(labelsize=7)
     return figure
+
+
+def _write(axes: Axes, lines: Mapping[str, Sequence[str]], height: float, width: float) -> None:
+    """Names of rows and lines on the left, and the lines above the images."""
+    heights = [-width * _LINE * (len(lines) - number - 0.5) for number in range(len(lines))]
+    for y, texts in zip(heights, lines.values(), strict=True):
+        for number, text in enumerate(texts):
+            axes.text(width * (number + 0.5), y, text, ha="center", va="center", fontsize=7)
+    middles = [height * (row + 0.5) for row in range(len(_ROWS))]
+    axes.set_yticks(heights + middles, [*lines, *_ROWS], fontsize=8)
+    axes.set_ylim(height * len(_ROWS), -width * _LINE * len(lines))
+
+
+def _name_kinds(axes: Axes, is_anomaly: Sequence[bool], width: float) -> None:
+    kinds = ["anomaly" if flag else "normal" for flag in is_anomaly]
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)  # first: the labels above are others than those below
+    axes.set_xticks([width * (number + 0.5) for number in range(len(kinds))], kinds, fontsize=8)
+    for label, flag in zip(axes.get_xticklabels(), is_anomaly, strict=True):
+        label.set_color(ANOMALY_COLOUR if flag else NORMAL_COLOUR)
+        label.set_fontweight("bold" if flag else "normal")
+    axes.spines[:].set_visible(False)
 
 
 def _colours(image: Tensor) -> NDArray[np.float64]:

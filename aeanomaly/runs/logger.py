@@ -22,6 +22,9 @@ class RunLogger(TensorBoardLogger):
     The stock logger looks for the next free number without taking it, so two runs started together write into one
     directory; and it closes its file after the fit, so the test opens another.
 
+    The number of the epoch, which Lightning adds to whatever is logged, is left out. The single points of ``test/*``
+    stay: the HParams table reads a run's metrics from its scalars, and from nowhere else.
+
     Args:
         root: folder in which ``lightning_logs/version_N`` is made.
         version: N of an existing run to continue; None takes the next free number.
@@ -44,6 +47,11 @@ class RunLogger(TensorBoardLogger):
     def share(self, version: int) -> None:
         """Tell a device other than the first which directory the run has."""
         self._version = version
+
+    @override
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write scalars, but for the epoch."""
+        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
 
     def log_hparams_row(self, parameters: Mapping[str, int | float | str]) -> None:
         """Write the run's row of the HParams table; call it once, on the first device.

@@ -1,4 +1,4 @@
-"""The files from which TensorBoard's Projector draws points.
+"""What TensorBoard's Projector draws points from: their columns, thumbnails, and the files of both.
 
 torch's own `add_embedding` would do for a first call: called again by a resumed run, it forgets what was there or lists
 it twice, and images higher than wide break its sprite.
@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from google.protobuf import text_format
 from PIL import Image
 from tensorboard.plugins.projector.projector_config_pb2 import EmbeddingInfo, ProjectorConfig
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import interpolate, pad
 
+from aeanomaly.outputs import Evaluation
 from aeanomaly.runs.files import write_whole
 
 LARGEST_SPRITE = 8192  # pixels a side, beyond which WebGL refuses a texture on many machines
@@ -27,6 +29,24 @@ _CONFIG = "projector_config.pbtxt"
 def sprite_side(count: int) -> int:
     """How many thumbnails stand side by side in the square sprite of ``count``."""
     return math.isqrt(count - 1) + 1 if count else 0
+
+
+def thumbnails(images: Tensor, longest: int) -> Tensor:
+    """(B, C, H, W) images in [0, 1] as (B, C, h, w) uint8 with h and w at most ``longest``."""
+    height, width = images.shape[-2:]
+    if len(images) and max(height, width) > longest:
+        scale = longest / max(height, width)
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        images = interpolate(images, size=size, mode="area")
+    return images.nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
+def columns(evaluation: Evaluation, rows: Tensor) -> Mapping[str, Sequence[object]]:
+    """What points can be coloured and labelled by: class, kind, index (as in test_scores.csv), every score."""
+    kinds = ["anomaly" if flag else "normal" for flag in evaluation.is_anomaly[rows].tolist()]
+    table: dict[str, Sequence[object]] = {"class": evaluation.label[rows].tolist(), "kind": kinds}
+    table["index"] = evaluation.index[rows].tolist()
+    return table | {name: [f"{v:.4g}" for v in scores[rows].tolist()] for name, scores in evaluation.scores.items()}
 
 
 def write_projection(

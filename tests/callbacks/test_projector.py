@@ -1,4 +1,4 @@
-"""What the Projector gets: codes, labels, thumbnails, and one configuration for all of them."""
+"""Which codes and images go to the Projector, and when."""
 
 from __future__ import annotations
 
@@ -12,47 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from google.protobuf import text_format
-from PIL import Image
-from tensorboard.plugins.projector.projector_config_pb2 import EmbeddingInfo, ProjectorConfig
 from torch import Tensor
 
-from aeanomaly.callbacks.projector import CodeProjector, columns, thumbnails
+from aeanomaly.callbacks.projector import CodeProjector
 from aeanomaly.errors import UserError
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Batch, Evaluation
-from aeanomaly.runs.projector import write_projection
 from aeanomaly.training.module import LitAutoencoder
-
-
-def entries(folder: Path) -> list[EmbeddingInfo]:
-    config = text_format.Parse((folder / "projector_config.pbtxt").read_text(), ProjectorConfig())
-    return list(config.embeddings)
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as stream:
-        return list(csv.DictReader(stream, delimiter="\t"))
-
-
-def tiles(path: Path, entry: EmbeddingInfo) -> np.ndarray:
-    """A sprite as (rows * columns, h, w, 3), cut the way the Projector does."""
-    picture = np.asarray(Image.open(path))
-    width, height = entry.sprite.single_image_dim
-    down, across = picture.shape[0] // height, picture.shape[1] // width
-    assert picture.shape == (down * height, across * width, 3)
-    assert down == across
-    return picture.reshape(down, height, across, width, 3).swapaxes(1, 2).reshape(-1, height, width, 3)
-
-
-def points(count: int, channels: int = 1, height: int = 6, width: int = 4) -> tuple[Tensor, dict[str, Any], Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (count, channels, height, width), generator=generator, dtype=torch.uint8)
-    return (
-        torch.randn(count, 3, generator=generator),
-        {"class": list(range(count)), "kind": ["normal"] * count},
-        pictures,
-    )
+from tests.projections import entries, evaluation, rows, tiles
 
 
 def test_a_run_leaves_the_codes_of_its_test_images(run_dir: Path) -> None:
@@ -105,73 +72,6 @@ def test_validation_codes_every_other_epoch_of_few_images(fit: Callable[..., Pat
     assert len(list(run.glob("events.out.tfevents.*"))) == 1
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("count", [1, 2, 4, 10])
-def test_the_sprite_is_square_and_holds_every_thumbnail_in_order(tmp_path: Path, count: int, channels: int) -> None:
-    code, table, pictures = points(count, channels)
-    write_projection(tmp_path, "test", code, table, pictures)
-    (entry,) = entries(tmp_path)
-    assert list(entry.sprite.single_image_dim) == [4, 6]
-    found = tiles(tmp_path / entry.sprite.image_path, entry)
-    assert len(found) == math.ceil(math.sqrt(count)) ** 2
-    np.testing.assert_array_equal(found[:count], pictures.expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
-    assert not found[count:].any()
-
-
-def test_a_set_of_the_same_name_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
-    write_projection(tmp_path, "test", *points(4))
-    write_projection(tmp_path, "val_epoch_5", *points(3))
-    code, table, _ = points(9)
-    write_projection(tmp_path, "test", code, table)
-    assert [entry.tensor_name for entry in entries(tmp_path)] == ["test", "val_epoch_5"]
-    first, second = entries(tmp_path)
-    assert list(first.tensor_shape) == [9, 3]
-    assert not first.sprite.image_path
-    assert len(rows(tmp_path / first.metadata_path)) == 9
-    assert second.sprite.image_path == "projector/val_epoch_5/sprite.png"
-
-
-@pytest.mark.parametrize("size", [1, 2])
-def test_a_code_too_small_for_the_projector_gets_zeros(tmp_path: Path, size: int) -> None:
-    code, table, _ = points(9)
-    write_projection(tmp_path, "test", code[:, :size], table)
-    (entry,) = entries(tmp_path)
-    assert list(entry.tensor_shape) == [9, 3]
-    written = np.loadtxt(tmp_path / entry.tensor_path)
-    np.testing.assert_allclose(written[:, :size], code[:, :size], rtol=1e-5)
-    assert not written[:, size:].any()
-
-
-def test_thumbnails_are_shrunk_to_the_longest_side() -> None:
-    images = torch.full((2, 3, 90, 60), 0.5)
-    assert thumbnails(images, 30).shape == (2, 3, 30, 20)
-    assert thumbnails(images, 30).unique().tolist() == [128]
-    assert thumbnails(images[:0], 30).shape[:2] == (0, 3)
-    assert thumbnails(torch.ones(1, 1, 500, 2), 30).shape == (1, 1, 30, 1)
-    kept = thumbnails(torch.tensor([-1.0, math.nan, 0.0, 2.0]).reshape(1, 1, 2, 2), 30)
-    assert kept.flatten().tolist() == [0, 0, 0, 255]
-
-
-def evaluation(count: int) -> Evaluation:
-    return Evaluation(
-        scores={"reconstruction": torch.arange(count).float()},
-        thresholds={"reconstruction": {}},
-        code=torch.randn(count, 2, generator=torch.Generator().manual_seed(0)),
-        label=torch.arange(count) % 10,
-        is_anomaly=torch.arange(count) % 10 == 0,
-        index=torch.arange(count),
-    )
-
-
-def test_columns_are_those_of_the_chosen_rows() -> None:
-    assert columns(evaluation(30), torch.tensor([0, 21])) == {
-        "class": [0, 1],
-        "kind": ["anomaly", "normal"],
-        "index": [0, 21],
-        "reconstruction": ["0", "21"],
-    }
-
-
 class Stub(LitAutoencoder):
     """A module that has just evaluated images with given codes."""
 
@@ -186,8 +86,9 @@ class Stub(LitAutoencoder):
 def show(folder: Path, given: Evaluation, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     """One test epoch of a callback, in batches of four."""
     writer = SimpleNamespace(get_logdir=lambda: str(folder))
-    monkeypatch.setattr("aeanomaly.callbacks.projector.summary_writer", lambda trainer: writer)
-    trainer: Any = SimpleNamespace(test_dataloaders=SimpleNamespace(dataset=images), strategy=None)
+    monkeypatch.setattr(CodeProjector, "writer", lambda self, trainer: writer)
+    loader, state = SimpleNamespace(dataset=images), SimpleNamespace(fn="test")
+    trainer: Any = SimpleNamespace(test_dataloaders=loader, strategy=None, state=state, sanity_checking=False)
     module, callback = Stub(given), CodeProjector(images=5)
     for at in range(0, len(images), 4):
         part = slice(at, at + 4)

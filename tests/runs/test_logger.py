@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.logger import RunLogger, claim_version
@@ -121,3 +122,14 @@ def test_neither_a_continued_run_nor_one_that_never_began_is_discarded(tmp_path:
     RunLogger(tmp_path, version=0).discard()
     RunLogger(tmp_path).discard()
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_the_epoch_is_no_scalar(tmp_path: Path) -> None:
+    logger = RunLogger(tmp_path)
+    logger.log_metrics({"val/loss": 1.0, "epoch": 3}, 5)
+    logger.log_metrics({"test/auroc/kmeans": 0.5, "epoch": 4}, 6)
+    logger.finalize("success")
+    events = EventAccumulator(logger.log_dir)
+    events.Reload()
+    assert events.Tags()["scalars"] == ["val/loss", "test/auroc/kmeans"]
+    assert [point.step for point in events.Scalars("val/loss")] == [5]

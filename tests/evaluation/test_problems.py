@@ -1,24 +1,33 @@
-"""What the health check finds suspicious."""
+"""What is suspicious about an evaluation."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from aeanomaly.callbacks.health import find_problems
+from aeanomaly.evaluation.metrics import score_metrics
+from aeanomaly.evaluation.problems import find_problems
 from aeanomaly.outputs import Evaluation
 
 SIZE, ANOMALIES = 100, 30
 
 
+def measured(evaluation: Evaluation, **changes: Any) -> Evaluation:
+    """The evaluation with other fields, and with the metrics that belong to them."""
+    changed = dataclasses.replace(evaluation, **changes)
+    changed.metrics = {name: score_metrics(scores, changed.is_anomaly, {}) for name, scores in changed.scores.items()}
+    return changed
+
+
 def healthy() -> Evaluation:
     generator = torch.Generator().manual_seed(0)
     is_anomaly = torch.arange(SIZE) < ANOMALIES
-    return Evaluation(
+    evaluation = Evaluation(
         scores={
             "reconstruction": 30 + 20 * is_anomaly + 10 * torch.rand(SIZE, generator=generator),
             "kmeans": 5 + 3 * is_anomaly + 4 * torch.rand(SIZE, generator=generator),
@@ -29,10 +38,11 @@ def healthy() -> Evaluation:
         is_anomaly=is_anomaly,
         index=torch.arange(SIZE),
     )
+    return measured(evaluation)
 
 
 def with_kmeans(scores: Tensor) -> Evaluation:
-    return dataclasses.replace(healthy(), scores={**healthy().scores, "kmeans": scores})
+    return measured(healthy(), scores={**healthy().scores, "kmeans": scores})
 
 
 def test_nothing_is_wrong_with_healthy_data() -> None:
@@ -67,7 +77,7 @@ def test_an_auroc_of_one_half_is_not_below() -> None:
 @pytest.mark.parametrize("left", [True, False])
 def test_without_one_of_the_groups_there_is_no_auroc_to_complain_of(left: bool) -> None:
     evaluation = with_kmeans(-healthy().scores["kmeans"])
-    assert find_problems(dataclasses.replace(evaluation, is_anomaly=torch.full((SIZE,), left))) == []
+    assert find_problems(measured(evaluation, is_anomaly=torch.full((SIZE,), left))) == []
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.3])
@@ -91,7 +101,9 @@ def test_a_small_code_is_not_a_dead_code() -> None:
 
 def test_several_problems_are_told_apart_by_their_cause() -> None:
     evaluation = with_kmeans(torch.full((SIZE,), math.nan))
-    evaluation.scores["reconstruction"] = -evaluation.scores["reconstruction"]
+    evaluation = measured(
+        evaluation, scores={**evaluation.scores, "reconstruction": -evaluation.scores["reconstruction"]}
+    )
     evaluation.code[:, 0] = 0
     causes = [cause for cause, _ in find_problems(evaluation)]
     assert len(causes) == len(set(causes)) == 3

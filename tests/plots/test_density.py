@@ -1,4 +1,4 @@
-"""The figures: densities of scores and the grid of reconstructions."""
+"""The densities of normal and anomalous scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from aeanomaly.plots.density import density_figure
-from aeanomaly.plots.reconstruction_grid import reconstruction_grid
 
 NONE, NAN = torch.empty(0), torch.full((20,), math.nan)
 
@@ -39,7 +38,7 @@ def test_both_groups_and_every_threshold_are_drawn() -> None:
         "normal (3,000)",
         "anomalous (100)",
         "threshold fpr5 = 66.25",
-        "threshold 35 = 35",
+        "threshold 35",
     ]
     assert [line.get_xdata()[0] for line in figure.axes[0].lines[2:]] == [66.25, 35.0]
     assert "kmeans" in figure.axes[0].get_xlabel()
@@ -64,7 +63,7 @@ def test_groups_without_a_density_do_not_spoil_the_figure(
     normal: Tensor, anomalous: Tensor, drawn: list[str], thresholds: dict[str, float]
 ) -> None:
     names = labels(density_figure("reconstruction", normal, anomalous, thresholds))
-    assert names == drawn + ["threshold 35 = 35"] * len(thresholds)
+    assert names == drawn + ["threshold 35"] * len(thresholds)
 
 
 def test_a_threshold_that_was_not_fitted_is_left_out() -> None:
@@ -88,40 +87,45 @@ def test_a_threshold_is_in_the_picture_wherever_it_lies(threshold: float) -> Non
     assert low <= threshold <= high
 
 
-def tiles_of(figure: Figure, columns: int) -> np.ndarray:
-    """The 3 x columns tiles of a grid, (3, columns, H, W, 3), with their white frames."""
-    picture = np.asarray(figure.axes[0].images[0].get_array())
-    height, width = picture.shape[0] // 3, picture.shape[1] // columns
-    return picture.reshape(3, height, columns, width, 3).swapaxes(1, 2)
+def test_a_name_says_more_than_its_value() -> None:
+    assert labels(density_figure("reconstruction", errors(), NONE, {"fixed": 35.0}))[1:] == ["threshold fixed = 35"]
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_grid_shows_input_reconstruction_and_error_of_every_image(channels: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    pairs = [(*torch.rand(2, channels, 8, 6, generator=generator),) for _ in range(5)]
-    figure = reconstruction_grid(pairs[:2], pairs[2:])
-    figure.savefig(io.BytesIO())
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["normal"] * 2 + ["anomaly"] * 3
-    tiles = tiles_of(figure, 5)[:, :, 1:-1, 1:-1]
-    for column, images in enumerate(pairs):
-        for row, image in enumerate(images):
-            expected = image.expand(3, -1, -1).permute(1, 2, 0)
-            np.testing.assert_allclose(tiles[row, column], expected, rtol=1e-6)
-    # Error maps can be compared only on one scale: their brightness must follow the error over all images.
-    errors = np.stack([((target - reconstruction) ** 2).mean(0) for target, reconstruction in pairs])
-    brightness = tiles[2].sum(-1)
-    order = errors.ravel().argsort()
-    assert (np.diff(brightness.ravel()[order]) >= -0.02).all()
-    assert brightness.max() > 2.5 > 0.1 > brightness.min()
+@pytest.mark.parametrize("group", [0, 1], ids=["normal", "anomalous"])
+def test_a_density_runs_out_on_both_sides_and_has_an_area_of_one(group: int) -> None:
+    # Evenly spread scores: the density is as high at the ends as in the middle.
+    scores = torch.linspace(40, 60, 500)
+    figure = density_figure("reconstruction", *((scores, NONE) if group == 0 else (NONE, scores)), {})
+    x, density = (np.asarray(data) for data in figure.axes[0].lines[0].get_data())
+    assert max(density[0], density[-1]) < 0.02 * density.max()
+    assert np.trapezoid(density, x) == pytest.approx(1, abs=0.01)
 
 
-@pytest.mark.parametrize("kind", ["normal", "anomaly"])
-def test_a_grid_of_one_kind_and_a_perfect_or_broken_reconstruction(kind: str) -> None:
-    perfect = (torch.ones(1, 8, 8), torch.ones(1, 8, 8))
-    broken = (torch.ones(1, 8, 8), torch.full((1, 8, 8), math.nan))
-    for pairs in ([perfect], [broken], [perfect, broken]):
-        figure = reconstruction_grid(pairs if kind == "normal" else [], pairs if kind == "anomaly" else [])
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            figure.savefig(io.BytesIO())
-        assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [kind] * len(pairs)
+def test_a_score_that_is_never_negative_has_no_density_below_zero() -> None:
+    scores = torch.linspace(0, 10, 500)
+    figure = density_figure("kmeans", scores, NONE, {})
+    x, density = (np.asarray(data) for data in figure.axes[0].lines[0].get_data())
+    assert not density[x < 0].any()
+    assert density[np.searchsorted(x, 0)] > 0.9 * density.max()  # as high there as it is: nothing is lost
+    assert np.trapezoid(density, x) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-6, 1e-4])
+@pytest.mark.parametrize("value", [50.0, 0.0, 1e-3])
+def test_a_collapsed_score_has_a_readable_axis(value: float, noise: float) -> None:
+    scores = value * (1 + noise * torch.randn(300, generator=torch.Generator().manual_seed(0)))
+    figure = density_figure("kmeans", scores, scores[:20], {"alarm5": value})
+    assert len(labels(figure)) == 3
+    axes = figure.axes[0]
+    for axis in (axes.xaxis, axes.yaxis):
+        assert axis.get_major_formatter().get_offset() == ""  # such as 1e16, or +5e1
+    low, high = axes.get_xlim()
+    assert low < value < high
+    assert high - low >= 1e-4 * value
+
+
+def test_the_kinds_differ_in_more_than_colour() -> None:
+    figure = density_figure("kmeans", errors(), errors(100, 80), {})
+    normal, anomalous = figure.axes[0].lines
+    assert normal.get_linestyle() != anomalous.get_linestyle()
+    assert [area.get_hatch() or "" for area in figure.axes[0].collections] == ["", "////"]

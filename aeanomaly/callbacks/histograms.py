@@ -1,0 +1,39 @@
+"""When histograms and precision-recall curves of every score are logged."""
+
+from __future__ import annotations
+
+import lightning as L
+import torch
+
+from aeanomaly.callbacks.base import EvaluationCallback
+from aeanomaly.evaluation.metrics import ranks
+from aeanomaly.outputs import Evaluation
+from aeanomaly.training.module import LitAutoencoder
+
+
+class ScoreHistograms(EvaluationCallback):
+    """Writes the histograms ``<stage>/<score>/normal`` and ``<stage>/<score>/anomaly`` and the precision-recall curve
+    ``<stage>/<score>/pr`` to TensorBoard.
+
+    Args:
+        every_n_epochs: how often to write while fitting.
+    """
+
+    def __init__(self, every_n_epochs: int = 1) -> None:
+        super().__init__(every_n_epochs)
+
+    def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
+        """Write."""
+        writer = self.writer(trainer)
+        if writer is None:
+            return
+        for name, scores in evaluation.scores.items():
+            finite = scores.isfinite()
+            for kind, group in (("normal", ~evaluation.is_anomaly), ("anomaly", evaluation.is_anomaly)):
+                values = scores[finite & group]
+                if len(values):  # TensorBoard raises for an empty histogram
+                    writer.add_histogram(f"{stage}/{name}/{kind}", values, trainer.global_step)
+            if evaluation.is_anomaly.any() and finite.all():
+                # TensorBoard bins predictions over [0, 1], hence ranks instead of scores.
+                labels = evaluation.is_anomaly.to(torch.uint8)
+                writer.add_pr_curve(f"{stage}/{name}/pr", labels, ranks(scores), trainer.global_step)
