@@ -4,8 +4,8 @@
 
 On the CPU, on random images, about a minute. Three tables:
 
-- the operators of a step of configs/base.yaml and of configs/fast.yaml, by PyTorch's profiler, beside what the matrix
-  products would take at the speed of a large product;
+- the operators of a step of configs/base.yaml and of configs/recipes/fast.yaml, by PyTorch's profiler, beside what the
+  matrix products would take at the speed of a large product;
 - the same step in a plain loop and as `PlainStep` takes it, in turn in one process: what is left
   between (b) and (d) of train_speed.py is Lightning's part;
 - the parts of a scored batch beside the forward pass.

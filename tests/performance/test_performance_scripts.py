@@ -67,7 +67,7 @@ def test_train_speed(shown: Callable[..., str], tmp_path: Path) -> None:
 
 
 def test_whole_command(shown: Callable[..., str]) -> None:
-    text = shown("whole_command.py", "--epochs", "1", "--seeds", "1", "--variant", "fast=configs/cpu.yaml")
+    text = shown("whole_command.py", "--epochs", "1", "--seeds", "1", "--variant", "fast=configs/devices/cpu.yaml")
     assert cells(text, "the study's script")[2] == "1.00"
     assert all(0 < float(cells(text, row)[-1]) <= 1 for row in ("the study's script", "fit, base.yaml", "fit, fast"))
     assert cells(text, "fast / the study's script")[1] == "0.40"
