@@ -101,6 +101,15 @@ def test_operations_of_a_step_are_those_that_torch_counts(monkeypatch: pytest.Mo
     assert limit.step_operations() == (forward.get_total_flops() + backward.get_total_flops()) / 2
 
 
+@pytest.mark.parametrize(("in_hardware", "names"), [(True, ["float32", "bf16"]), (False, ["float32"])])
+def test_the_limit_leaves_out_what_the_processor_would_emulate(
+    in_hardware: bool, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2048x2048 products in emulated bfloat16 take minutes."""
+    monkeypatch.setattr("aeanomaly.training.precision.cpu_has_bfloat16", lambda: in_hardware)
+    assert list(load("limit", monkeypatch).precisions("cpu")) == names
+
+
 def test_best_plain_loop_ends_with_the_weights_of_fit(
     mnist_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
