@@ -51,7 +51,8 @@ def images_per_second(processes: int, threads: int, batch_size: int, options: ar
         fragment = Path(root) / "only_training.yaml"
         fragment.write_text(ONLY_TRAINING)
         words = [sys.executable, "-m", "aeanomaly", "fit", "--config", str(CONFIGS / "base.yaml")]
-        words += ["--config", str(CONFIGS / ("ddp.yaml" if processes > 1 else "cpu.yaml")), "--config", str(fragment)]
+        words += ["--config", str(CONFIGS / "devices" / ("ddp.yaml" if processes > 1 else "cpu.yaml"))]
+        words += ["--config", str(fragment)]
         words += ["--trainer.accelerator", "cpu", "--trainer.devices", str(processes)]
         words += ["--trainer.max_epochs", str(options.epochs), "--trainer.default_root_dir", root]
         words += ["--data.data_dir", options.data_dir, "--data.batch_size", str(batch_size)]

@@ -4,8 +4,8 @@
 
 On the CPU, on random images, about a minute. Three tables:
 
-- the operators of a step of configs/base.yaml and of configs/fast.yaml, by PyTorch's profiler, beside what the matrix
-  products would take at the speed of a large product;
+- the operators of a step of configs/base.yaml and of configs/recipes/fast.yaml, by PyTorch's profiler, beside what the
+  matrix products would take at the speed of a large product;
 - the same step in a plain loop and as `PlainStep` takes it, in turn in one process: what is left
   between (b) and (d) of train_speed.py is Lightning's part;
 - the parts of a scored batch beside the forward pass.
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from limit import PRECISIONS, WIDTHS, product_rate, step_operations
+from limit import WIDTHS, precisions, product_rate, step_operations
 from markdown_section import Report, add_options
 from study_net import study_net
 from torch import Tensor, nn
@@ -97,7 +97,7 @@ def in_turn(ways: dict[str, Callable[[], object]], rounds: int, times: int) -> d
 
 def steps_table(report: Report, table: ImageTable) -> None:
     """Operators of a step."""
-    rates = {name: product_rate(dtype, "cpu") for name, dtype in PRECISIONS.items()}
+    rates = {name: product_rate(dtype, "cpu") for name, dtype in precisions("cpu").items()}
     full = Quickest("cpu")
     full.precision = "32-true"
     quickest = Quickest("cpu")

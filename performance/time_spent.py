@@ -1,6 +1,6 @@
 """Where the time of a run of configs/base.yaml goes: training steps, the validation pass, and each callback.
 
-    python performance/time_spent.py --variant fast=configs/fast.yaml
+    python performance/time_spent.py --variant fast=configs/recipes/fast.yaml
 
 Time is booked to one owner at a time (performance/clocks.py), so nothing is counted twice. The fit is divided from its
 start to its end, without imports and reading the data; the test of the best checkpoint follows. TensorBoard's own

@@ -1,6 +1,6 @@
 """Seconds per epoch of training: `fit`, other ways to train the same net, and the limit of the machine.
 
-    python performance/train_speed.py --variant fast=configs/fast.yaml
+    python performance/train_speed.py --variant fast=configs/recipes/fast.yaml
 
 Every loop runs in a fresh process, all of them in turn, several rounds; about ten minutes on two CPU cores. The first
 epoch of a process is not counted, as it starts threads and allocates memory, but shown. A figure is the median over the
@@ -8,8 +8,8 @@ rounds of the mean over the counted epochs, a ratio the median of the ratios wit
 
 Loops that leave out an incomplete last batch are scaled to the same number of images. `training` ends where
 validation starts, `whole epoch` where the next epoch starts (validation, fitting of scores, metrics, figures,
-checkpoints). The five epochs of a process are what configs/fast.yaml needs for one validation, and the figures of
-base.yaml for one drawing; both fall into the last.
+checkpoints). The five epochs of a process are what configs/recipes/fast.yaml needs for one validation, and the figures
+of base.yaml for one drawing; both fall into the last.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LABELS = {
     "limit bf16": "f: limit, bf16 products",
     "cuda_graph": "g: bare CUDA graph",
 }
-# Row, what it is divided by, and what the ratio should be at most with configs/fast.yaml as the variant `fast`.
+# Row, what it is divided by, and what the ratio should be at most with configs/recipes/fast.yaml as the variant `fast`.
 TARGETS = (("fit", "best", 1.05), ("fit", "plain", 0.85), ("fast", "plain", 0.30), ("fast", "limit", 2.5))
 WHOLE = ", whole epoch"
 

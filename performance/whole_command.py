@@ -1,6 +1,6 @@
 """Wall seconds from the start of the process to its end, and the AUROC reached: the study's script and `fit`.
 
-    python performance/whole_command.py --variant fast=configs/fast.yaml
+    python performance/whole_command.py --variant fast=configs/recipes/fast.yaml
 
 Each round takes one seed and runs all of them in turn. The study's script trains and computes one AUROC; `fit` also
 validates, fits KMeans and thresholds, draws, logs and writes checkpoints, and all of that is counted. About five
@@ -22,7 +22,7 @@ from fit_command import HERE
 from markdown_section import Report, add_options
 
 STUDY, BASE = "the study's script", "fit, base.yaml"
-# With configs/fast.yaml as the variant `fast`.
+# With configs/recipes/fast.yaml as the variant `fast`.
 MOST_OF_STUDY, AUROC_LOST_AT_MOST = 0.40, 0.002
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from aeanomaly.commands.main import main
 from tests.conftest import DEBUG, REPOSITORY
 
-DDP = ["--config", DEBUG, "--config", str(REPOSITORY / "configs" / "ddp.yaml"), "--trainer.accelerator", "cpu"]
+DDP = ["--config", DEBUG, "--config", str(REPOSITORY / "configs/devices/ddp.yaml"), "--trainer.accelerator", "cpu"]
 
 
 class Ended(NamedTuple):

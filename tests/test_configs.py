@@ -1,54 +1,85 @@
-"""Every config of `fit` in configs/ parses and instantiates; base.yaml explains every key."""
+"""Every config of `fit` in configs/ parses and instantiates; base.yaml and callbacks.yaml explain every key."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
 from aeanomaly.commands.main import main
-from tests.conftest import REPOSITORY
+from tests.conftest import DEBUG, REPOSITORY
 
-CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))  # those of `fit`
+FOLDER = REPOSITORY / "configs"
 COMPLETE = ("base", "debug")
+OF_FIT = [
+    *(FOLDER / f"{name}.yaml" for name in COMPLETE),
+    *(path for path in sorted(FOLDER.glob("*/*.yaml")) if path.parent.name not in ("benchmark", "sweep")),
+]
 
 
 def test_there_are_the_promised_files() -> None:
-    names = {path.stem for path in CONFIGS}
+    folders = {path.parent.name for path in OF_FIT}
+    assert {"nets", "scores", "precision", "devices", "recipes"} <= folders
+    names = {path.stem for path in OF_FIT}
     assert {"base", "debug", "cpu", "gpu", "ddp", "bf16", "fp16", "fast"} <= names
+    assert {path.name for path in FOLDER.glob("*.yaml")} == {"base.yaml", "debug.yaml", "callbacks.yaml"}
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", OF_FIT, ids=lambda path: path.stem)
 def test_config_instantiates(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One batch of training and validation with the fragment stacked on debug.yaml, or with base.yaml's own objects."""
     monkeypatch.chdir(tmp_path)
     words = ["fit", "--config", str(path)]
     if path.stem not in COMPLETE:
-        words = ["fit", "--config", str(REPOSITORY / "configs" / "debug.yaml"), "--config", str(path)]
+        words = ["fit", "--config", DEBUG, "--config", str(path)]
     if path.stem == "base":  # everything but the download
         words += ["--data", "aeanomaly.data.sources.digits.Digits", "--data.anomaly_classes", "[0]"]
         words += ["--model.net.image_shape", "[1,8,8]", "--trainer.accelerator", "cpu"]
     if path.stem == "gpu":  # its point is to insist on a GPU, which a test machine need not have
         words += ["--trainer.accelerator", "cpu"]
-    if path.stem == "ddp":  # tests/test_ddp.py runs it with its processes
+    if path.stem == "ddp":  # tests/distributed/test_ddp.py runs it with its processes
         words += ["--trainer.devices", "1"]
     assert main([*words, "--trainer.fast_dev_run", "true"]) == 0
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
-def test_base_alone_parses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def configured(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """What `fit` would run with, as parsed YAML."""
     with pytest.raises(SystemExit) as leaving:
-        main(["fit", "--config", str(REPOSITORY / "configs" / "base.yaml"), "--print_config"])
+        main(["fit", *words, "--print_config"])
     assert not leaving.value.code
-    shown = yaml.safe_load(capsys.readouterr().out)
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_base_alone_parses(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = configured(capsys, "--config", str(FOLDER / "base.yaml"))
     assert shown["data"]["init_args"]["anomaly_classes"] == [0]
 
 
-def test_every_key_of_base_is_explained() -> None:
-    lines = (REPOSITORY / "configs" / "base.yaml").read_text().splitlines()
+def test_the_callbacks_are_listed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """base.yaml and debug.yaml find the same list beside them, from whatever folder, and a fragment appends to it."""
+    monkeypatch.chdir(tmp_path)
+    listed = [entry["class_path"] for entry in yaml.safe_load((FOLDER / "callbacks.yaml").read_text())]
+    assert len(listed) == len(set(listed)) > 5
+    for name in COMPLETE:
+        shown = configured(capsys, "--config", str(FOLDER / f"{name}.yaml"))
+        assert [entry["class_path"] for entry in shown["trainer"]["callbacks"]] == listed
+        assert "class_path: aeanomaly.callbacks" not in (FOLDER / f"{name}.yaml").read_text()
+    own = "lightning.pytorch.callbacks.RichModelSummary"
+    (tmp_path / "own.yaml").write_text(f"trainer: {{callbacks+: [{{class_path: {own}}}]}}")
+    shown = configured(capsys, "--config", DEBUG, "--config", "own.yaml")
+    assert [entry["class_path"] for entry in shown["trainer"]["callbacks"]] == [*listed, own]
+
+
+@pytest.mark.parametrize("path", [FOLDER / "base.yaml", FOLDER / "callbacks.yaml"], ids=lambda path: path.stem)
+def test_every_key_is_explained(path: Path) -> None:
+    lines = path.read_text().splitlines()
     unexplained = []
     for number, line in enumerate(lines):
         key = line.strip().removeprefix("- ").partition(":")[0]
@@ -59,3 +90,8 @@ def test_every_key_of_base_is_explained() -> None:
             continue  # structure; what it holds is explained
         unexplained.append(line)
     assert unexplained == []
+
+
+@pytest.mark.parametrize("path", OF_FIT, ids=lambda path: path.stem)
+def test_every_file_says_what_it_is_for(path: Path) -> None:
+    assert path.read_text().startswith("# ")

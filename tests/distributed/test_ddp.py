@@ -26,7 +26,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fit in two processes. 360 test images in batches of 359: in the second batch one process has no image."""
     root = tmp_path_factory.mktemp("ddp")
     words = [sys.executable, "-m", "aeanomaly", "fit", "--config", DEBUG]
-    words += ["--config", str(REPOSITORY / "configs" / "ddp.yaml"), "--trainer.accelerator", "cpu"]
+    words += ["--config", str(REPOSITORY / "configs" / "devices" / "ddp.yaml"), "--trainer.accelerator", "cpu"]
     words += ["--trainer.max_epochs", "2", "--trainer.default_root_dir", str(root), "--data.eval_batch_size", "359"]
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr

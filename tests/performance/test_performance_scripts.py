@@ -67,7 +67,7 @@ def test_train_speed(shown: Callable[..., str], tmp_path: Path) -> None:
 
 
 def test_whole_command(shown: Callable[..., str]) -> None:
-    text = shown("whole_command.py", "--epochs", "1", "--seeds", "1", "--variant", "fast=configs/cpu.yaml")
+    text = shown("whole_command.py", "--epochs", "1", "--seeds", "1", "--variant", "fast=configs/devices/cpu.yaml")
     assert cells(text, "the study's script")[2] == "1.00"
     assert all(0 < float(cells(text, row)[-1]) <= 1 for row in ("the study's script", "fit, base.yaml", "fit, fast"))
     assert cells(text, "fast / the study's script")[1] == "0.40"
@@ -99,6 +99,15 @@ def test_operations_of_a_step_are_those_that_torch_counts(monkeypatch: pytest.Mo
         loss.backward()
     assert limit.forward_operations() == forward.get_total_flops() / 2
     assert limit.step_operations() == (forward.get_total_flops() + backward.get_total_flops()) / 2
+
+
+@pytest.mark.parametrize(("in_hardware", "names"), [(True, ["float32", "bf16"]), (False, ["float32"])])
+def test_the_limit_leaves_out_what_the_processor_would_emulate(
+    in_hardware: bool, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2048x2048 products in emulated bfloat16 take minutes."""
+    monkeypatch.setattr("aeanomaly.training.precision.cpu_has_bfloat16", lambda: in_hardware)
+    assert list(load("limit", monkeypatch).precisions("cpu")) == names
 
 
 def test_best_plain_loop_ends_with_the_weights_of_fit(
