@@ -8,8 +8,8 @@ from typing import Any, Literal
 import lightning as L
 import torch
 
+from aeanomaly.callbacks.base import autoencoder
 from aeanomaly.errors import UserError
-from aeanomaly.training.module import LitAutoencoder
 
 
 class FitScores(L.Callback):
@@ -38,7 +38,7 @@ class FitScores(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Refuse, before training for hours, what could not be fitted or would not be validated in the end."""
-        module, every, epochs = _module(pl_module), trainer.check_val_every_n_epoch, trainer.max_epochs
+        module, every, epochs = autoencoder(self, pl_module), trainer.check_val_every_n_epoch, trainer.max_epochs
         if every is not None and epochs is not None and epochs > 0 and epochs % every:
             raise UserError(
                 f"trainer.max_epochs {epochs} is no multiple of trainer.check_val_every_n_epoch {every}: what the last "
@@ -52,7 +52,7 @@ class FitScores(L.Callback):
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """After training, have the validation of the best checkpoint fit what was left for the end."""
         if self.when == "end" and trainer.state.fn == "validate":
-            _module(pl_module).fits_next_pass = True
+            autoencoder(self, pl_module).fits_next_pass = True
 
     def on_validation_batch_end(
         self,
@@ -67,14 +67,8 @@ class FitScores(L.Callback):
         last = batch_idx + 1 == trainer.num_val_batches[dataloader_idx]
         if not last or trainer.sanity_checking:
             return
-        module, fitting = _module(pl_module), trainer.state.fn == "fit"
+        module, fitting = autoencoder(self, pl_module), trainer.state.fn == "fit"
         improved = self.when == "improved" and fitting and module.validation_loss() < self._lowest
         if improved:
             self._lowest = module.validation_loss()
         module.fit_scores(refit=improved or self.when == "always" or not fitting)
-
-
-def _module(pl_module: L.LightningModule) -> LitAutoencoder:
-    if not isinstance(pl_module, LitAutoencoder):
-        raise UserError(f"FitScores needs a LitAutoencoder, not {type(pl_module).__name__}")
-    return pl_module
