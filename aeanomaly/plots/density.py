@@ -53,7 +53,7 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
             axes.plot(grid, density, color=colour, linestyle=style, label=label)
             axes.fill_between(grid, density, color=colour, alpha=0.25, hatch=hatch, linewidth=0)
         elif len(values):
-            label += ", all equal" if values.max() == values.min() else ", almost all equal"
+            label += ", all equal" if values.max() == values.min() else ", too alike for a curve"
             axes.axvline(np.median(sample), color=colour, linestyle=style, linewidth=3, label=label)
     for number, (name, value) in enumerate(lines.items()):
         style, shown = _THRESHOLD_STYLES[number % len(_THRESHOLD_STYLES)], f"{value:.4g}"
