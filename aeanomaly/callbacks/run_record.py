@@ -86,7 +86,8 @@ class RunRecord(L.Callback):
             values["train_images_per_second"] = self._train_images / self._train_seconds
         if trainer.is_global_zero:  # the others may not see the file
             best = chosen_checkpoint(trainer)
-            values |= _logged(trainer, "val") if best is None else read_val_metrics(best)
+            # A file that is not on this disk is read for the test only, which then says its values.
+            values |= read_val_metrics(best) if best is not None and best.is_file() else _logged(trainer, "val")
         self._write(trainer, values)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

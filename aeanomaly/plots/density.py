@@ -38,21 +38,23 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    groups = [values[values.isfinite()].double().numpy() for values in (normal, anomalous)]
     lines = {name: value for name, value in thresholds.items() if math.isfinite(value)}
-    not_negative = all((values >= 0).all() for values in groups)
-    low, high = _limits(groups, list(lines.values()), not_negative)
-    for (kind, colour, hatch, style), all_values, values in zip(_KINDS, (normal, anomalous), groups, strict=True):
-        label = f"{kind} ({len(all_values):,})"
-        width = float(np.ptp(values)) if len(values) else 0.0
-        if _bandwidth(values) > (high - low) / _GRID_POINTS:
-            grid = np.linspace(low, high, _GRID_POINTS)
-            density = _density(values, grid, not_negative)
+    finite = [values[values.isfinite()] for values in (normal, anomalous)]
+    not_negative = all(bool((values >= 0).all()) for values in finite)
+    samples = [_sample(values) for values in finite]
+    low, high = _limits(samples, list(lines.values()), not_negative)
+    grid = np.linspace(low, high, _GRID_POINTS)
+    for (kind, colour, hatch, style), group, values, sample in zip(
+        _KINDS, (normal, anomalous), finite, samples, strict=True
+    ):
+        label = f"{kind} ({len(group):,})"
+        if _bandwidth(sample) > (high - low) / _GRID_POINTS:
+            density = _density(sample, grid, not_negative)
             axes.plot(grid, density, color=colour, linestyle=style, label=label)
             axes.fill_between(grid, density, color=colour, alpha=0.25, hatch=hatch, linewidth=0)
         elif len(values):
-            alike = f"all within {width:.2g}" if width else "all equal"
-            axes.axvline(np.median(values), color=colour, linestyle=style, linewidth=3, label=f"{label}, {alike}")
+            label += ", all equal" if values.max() == values.min() else ", too alike for a curve"
+            axes.axvline(np.median(sample), color=colour, linestyle=style, linewidth=3, label=label)
     for number, (name, value) in enumerate(lines.items()):
         style, shown = _THRESHOLD_STYLES[number % len(_THRESHOLD_STYLES)], f"{value:.4g}"
         label = f"threshold {shown}" if name == shown else f"threshold {name} = {shown}"
@@ -71,13 +73,19 @@ def _finish(axes: Axes, score: str, low: float, high: float) -> None:
         axes.set_yticks([])
 
 
-def _limits(groups: list[NDArray[np.float64]], thresholds: list[float], not_negative: bool) -> tuple[float, float]:
+def _sample(values: Tensor) -> NDArray[np.float64]:
+    """The (N,) values, or of very many of them evenly spaced order statistics: no randomness, the same shape."""
+    sample: NDArray[np.float64] = values.double().numpy()
+    return sample if len(sample) <= _KDE_POINTS else np.quantile(sample, (np.arange(_KDE_POINTS) + 0.5) / _KDE_POINTS)
+
+
+def _limits(samples: list[NDArray[np.float64]], thresholds: list[float], not_negative: bool) -> tuple[float, float]:
     """The ends of the axis: where the curves have come down to nearly zero, and every threshold within."""
     ends = [*thresholds]
-    for values in groups:
-        if len(values):
-            first, last = np.quantile(values, _TAILS)
-            reach = 3 * _bandwidth(values)
+    for sample in samples:
+        if len(sample):
+            first, last = np.quantile(sample, _TAILS)
+            reach = 3 * _bandwidth(sample)
             ends += [max(0.0, first - reach) if not_negative else first - reach, last + reach]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     width, magnitude = high - low, max(abs(low), abs(high))
@@ -87,22 +95,19 @@ def _limits(groups: list[NDArray[np.float64]], thresholds: list[float], not_nega
     return low - margin, high + margin
 
 
-def _bandwidth(values: NDArray[np.float64]) -> float:
-    """Silverman's rule with the interquartile range, which a few extreme scores cannot widen; 0 for equal scores."""
-    if len(values) < 2:
+def _bandwidth(sample: NDArray[np.float64]) -> float:
+    """Silverman's rule, on what a few extreme scores cannot widen; 0 if nearly all scores are equal."""
+    if len(sample) < 2:
         return 0.0
-    lower, upper = np.quantile(values, [0.25, 0.75])
-    scales = [scale for scale in (float(values.std()), float(upper - lower) / 1.34) if scale > 0]
-    factor: float = 0.9 * len(values) ** -0.2
-    return factor * min(scales, default=0.0)
+    first, lower, upper, last = np.quantile(sample, [_TAILS[0], 0.25, 0.75, _TAILS[1]])
+    scales = [float(sample.clip(first, last).std()), float(upper - lower) / 1.34]
+    factor: float = 0.9 * len(sample) ** -0.2
+    return factor * min((scale for scale in scales if scale > 0), default=0.0)
 
 
-def _density(values: NDArray[np.float64], grid: NDArray[np.float64], not_negative: bool) -> NDArray[np.float64]:
+def _density(sample: NDArray[np.float64], grid: NDArray[np.float64], not_negative: bool) -> NDArray[np.float64]:
     """The kernel density estimate on the grid; below zero there is nothing where scores cannot be negative."""
-    bandwidth = _bandwidth(values)
-    if len(values) > _KDE_POINTS:  # evenly spaced order statistics: no randomness, the same shape
-        values = np.quantile(values, (np.arange(_KDE_POINTS) + 0.5) / _KDE_POINTS)
-    estimate = gaussian_kde(values, bw_method=bandwidth / float(values.std(ddof=1)))
+    estimate = gaussian_kde(sample, bw_method=_bandwidth(sample) / float(sample.std(ddof=1)))
     density: NDArray[np.float64] = estimate(grid)
     if not_negative:  # what the kernels put below zero is mirrored, so that the area stays 1
         density = np.where(grid < 0, 0.0, density + estimate(-grid))

@@ -129,3 +129,10 @@ def test_the_kinds_differ_in_more_than_colour() -> None:
     normal, anomalous = figure.axes[0].lines
     assert normal.get_linestyle() != anomalous.get_linestyle()
     assert [area.get_hatch() or "" for area in figure.axes[0].collections] == ["", "////"]
+
+
+@pytest.mark.parametrize("count", [300, 5000])
+def test_one_score_beside_many_equal_ones_neither_breaks_nor_stretches_the_figure(count: int) -> None:
+    figure = density_figure("kmeans", torch.cat([torch.full((count,), 50.0), torch.tensor([1e6])]), errors(), {})
+    assert labels(figure)[0] == f"normal ({count + 1:,}), too alike for a curve"
+    assert figure.axes[0].get_xlim()[1] < 200
