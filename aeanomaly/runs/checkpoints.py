@@ -1,4 +1,4 @@
-"""What can be told from a checkpoint before anything is built."""
+"""What can be told from a checkpoint before anything is built, and which one of a run is tested."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from typing import Any
 from zipfile import BadZipFile
 
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from aeanomaly.errors import UserError
 
+# Options of the model that may differ from those in a checkpoint: two change nothing but the speed, and thresholds
+# follow from the scores of normal images that the checkpoint holds.
+FREE_OF_CHECKPOINT = ("steps_per_call", "cuda_graph", "thresholds")
 
-def read_hyperparameters(path: Path) -> dict[str, Any]:
+
+def read_hyperparameters(path: Path, resume: bool = False) -> dict[str, Any]:
     """The model's configuration as saved in a checkpoint; empty if it was not trained from the command line.
 
+    Args:
+        path: the checkpoint.
+        resume: whether training shall go on from it, which needs more than the weights.
+
     Raises:
-        UserError: if the file is missing or not a checkpoint.
+        UserError: if the file is missing or not a checkpoint, or holds too little.
     """
     if not path.is_file():
         raise UserError(f"there is no checkpoint file {str(path)!r}")
@@ -24,10 +34,12 @@ def read_hyperparameters(path: Path) -> dict[str, Any]:
         # mmap: only the structure is read here; the weights are read once, when the trainer loads them.
         content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
         hyperparameters = dict(content["hyper_parameters"]) if "hyper_parameters" in content else {}
-        if "state_dict" not in content:
-            raise KeyError("state_dict")
+        for key in ("state_dict", "pytorch-lightning_version"):
+            content[key]
     except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
         raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
+    if resume and "optimizer_states" not in content:
+        raise UserError(f"{path} holds weights only: they can be tested, but `fit` cannot go on from them")
     hyperparameters.pop("_instantiator", None)
     return hyperparameters
 
@@ -45,3 +57,23 @@ def find_conflict(given: dict[str, Any], saved: dict[str, Any], prefix: str = ""
         elif here != there:
             return f"{prefix}{key}", here, there
     return None
+
+
+def best_checkpoint(trainer: Trainer) -> str | None:
+    """The checkpoint to test after a fit: that of the callback with a monitor, wherever it is listed.
+
+    None stands for the weights at the end of training, where no checkpoints are kept.
+
+    Raises:
+        UserError: if nothing was validated, so that there is neither a checkpoint nor any fitted score.
+    """
+    kept = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    kept.sort(key=lambda callback: callback.monitor is None)
+    best = kept[0].best_model_path if kept and not trainer.fast_dev_run else ""
+    if not best and (kept or "val/loss" not in trainer.callback_metrics) and not trainer.fast_dev_run:
+        limits = f"max_epochs {trainer.max_epochs}, max_steps {trainer.max_steps}"
+        raise UserError(
+            "not tested: no validation has come to its end, so there is no checkpoint and no score is fitted; see "
+            f"trainer.{limits}, limit_val_batches {trainer.limit_val_batches}"
+        )
+    return best or None
