@@ -34,7 +34,7 @@ def finished_run(out: Path, cell: Cell) -> Path | None:
 
 
 def complaint(run: Path, allow_subset: bool) -> str:
-    """Why the figures of a finished run must not enter a table; empty if they may."""
+    """Why the values of a finished run must not enter a table; empty if they may."""
     state = read_run(run)
     if state.record.get("data_source") == "subset" and not allow_subset:
         return "trained on a subset of the data; --allow-subset accepts that"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -12,16 +11,17 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.run_record import RunRecord
+from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.fit.report import print_report
+from aeanomaly.commands.fit.run_config import RunConfig
 from aeanomaly.commands.one_line import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
@@ -29,24 +29,9 @@ from aeanomaly.distributed.family import end_together
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.monitors import refuse_anomalous_monitors
 from aeanomaly.runs.checkpoints import FREE_OF_CHECKPOINT, best_checkpoint, find_conflict, read_hyperparameters
-from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.layout import run_of_checkpoint
 from aeanomaly.runs.logger import RunLogger, claim_version
 from aeanomaly.training.module import LitAutoencoder
-
-
-class RunConfig(SaveConfigCallback):
-    """Saves the run's config.yaml so that ``fit --config`` of it repeats the run from its start."""
-
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Save once, on the first device, and only into a run directory."""
-        logger = trainer.logger
-        if self.already_saved or not isinstance(logger, RunLogger) or not trainer.is_global_zero:
-            return
-        config = self.config.clone()
-        config.pop("ckpt_path", None)  # repeating a run must not start from where it was resumed
-        write_whole(Path(logger.log_dir, self.config_filename), self.parser.dump(config, skip_none=False))
-        self.already_saved = True
 
 
 class AnomalyCLI(LightningCLI):
@@ -179,24 +164,6 @@ class AnomalyCLI(LightningCLI):
             print_report(metrics, stage, checkpoint, Path(self.logger.log_dir) if self.logger else None)
 
 
-def _users_mistake(error: BaseException | None) -> str:
-    """The mistake behind an exception, which jsonargparse may have wrapped in others; empty if it is a defect."""
-    while error is not None:
-        text = " ".join(str(error).split())
-        if isinstance(error, (UserError, MisconfigurationException)):
-            return str(error)
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or re.search(
-            "allocate memory|size.* overflow", text
-        ):
-            wanted = re.search(r"tried to allocate ([\w.]+ \w+)", text, re.IGNORECASE)
-            return "not enough memory" + (f" for {wanted[1]}" if wanted else "") + ": make the net or the batch smaller"
-        if text.startswith("Error(s) in loading state_dict"):
-            detail = text.partition(": ")[2]
-            return f"the checkpoint is of another net, or of another program: {detail[:160]}"
-        error = error.__cause__
-    return ""
-
-
 def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
     """Run one Trainer verb with a given kind of command line.
 
@@ -223,7 +190,7 @@ def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
     except ArgumentError as error:
         raise UserError(one_line(str(error))) from error
     except Exception as error:
-        mistake = _users_mistake(error)
+        mistake = users_mistake(error)
         if not mistake:
             raise
         cli.discard_run()
