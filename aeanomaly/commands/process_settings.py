@@ -44,7 +44,7 @@ def process_restored() -> Iterator[None]:
     """
     argv, environment, threads = sys.argv, dict(os.environ), torch.get_num_threads()
     collecting, frozen, flushing = gc.isenabled(), gc.get_freeze_count(), _flushes_denormal()
-    loggers = [(logger, logger.level, logger.handlers[:]) for logger in map(logging.getLogger, _LEVELS)]
+    loggers = [(each, each.level, each.propagate, each.handlers[:]) for each in map(logging.getLogger, _LEVELS)]
     main_thread = threading.current_thread() is threading.main_thread()  # only it may set handlers
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()} if main_thread else {}
     _callers_freeze.append(bool(frozen))
@@ -55,8 +55,9 @@ def process_restored() -> Iterator[None]:
             sys.argv = argv
             os.environ.clear()
             os.environ.update(environment)
-            for logger, level, own in loggers:
+            for logger, level, propagate, own in loggers:
                 logger.setLevel(level)
+                logger.propagate = propagate
                 logger.handlers[:] = own
             for number, handler in handlers.items():
                 if handler is not None and signal.getsignal(number) != handler:  # None: not set from Python
@@ -85,9 +86,13 @@ def command_process(words: Sequence[str]) -> Iterator[None]:
     """
     with process_restored():
         sys.argv = [sys.argv[0], *words]
+        handler = _log_handler()
         for name, level in _LEVELS.items():
-            logging.getLogger(name).setLevel(level)
-        logging.getLogger("aeanomaly").addHandler(_log_handler())
+            logger = logging.getLogger(name)
+            logger.setLevel(level)
+            if level == logging.INFO:
+                logger.addHandler(handler)
+                logger.propagate = name == "aeanomaly"  # Lightning's own handler would say it once more
         _choose_warnings()
         _quicken_arithmetic()
         _spare_imports()

@@ -29,7 +29,7 @@ def state() -> dict[str, Any]:
         "environment": dict(os.environ),
         "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
         "warnings": (list(warnings.filters), warnings.showwarning),
-        "loggers": {name: (logging.getLogger(name).level, logging.getLogger(name).handlers[:]) for name in LOGGERS},
+        "loggers": [(each.level, each.propagate, each.handlers[:]) for each in map(logging.getLogger, LOGGERS)],
         "collector": (gc.isenabled(), gc.get_freeze_count()),
         "denormal": bool((torch.full((1,), 1e-40) * 1).item()),
         "threads": torch.get_num_threads(),
