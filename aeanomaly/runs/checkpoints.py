@@ -69,8 +69,9 @@ def best_checkpoint(trainer: Trainer) -> str | None:
     """
     kept = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
     kept.sort(key=lambda callback: callback.monitor is None)
-    best = kept[0].best_model_path if kept and not trainer.fast_dev_run else ""
-    if not best and (kept or "val/loss" not in trainer.callback_metrics) and not trainer.fast_dev_run:
+    trial = trainer.fast_dev_run  # type: ignore[attr-defined]  # a batch of everything, of which nothing is kept
+    best = kept[0].best_model_path if kept and not trial else ""
+    if not best and not trial and (kept or "val/loss" not in trainer.callback_metrics):
         limits = f"max_epochs {trainer.max_epochs}, max_steps {trainer.max_steps}"
         raise UserError(
             "not tested: no validation has come to its end, so there is no checkpoint and no score is fitted; see "

@@ -105,7 +105,7 @@ class AnomalyCLI(LightningCLI):
         trainer = super()._instantiate_trainer(config, callbacks)
         if trainer.world_size > 1:
             end_together(trainer)
-        if trainer.logger is None and not trainer.fast_dev_run and trainer.is_global_zero:
+        if trainer.logger is None and not config.get("fast_dev_run") and trainer.is_global_zero:
             self._give_checkpoints_a_folder(trainer)
         return trainer
 
@@ -123,8 +123,9 @@ class AnomalyCLI(LightningCLI):
         if self.logger is not None:
             self.logger.discard()
         if self.unlogged is not None:
-            with contextlib.suppress(OSError):  # it holds checkpoints
+            with contextlib.suppress(OSError):  # it holds checkpoints, or its parent those of others
                 self.unlogged.rmdir()
+                self.unlogged.parent.rmdir()
 
     def before_instantiate_classes(self) -> None:
         """Refuse to evaluate a net with random weights."""
