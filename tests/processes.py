@@ -32,13 +32,14 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def run_commands(commands: list[list[str]], folder: Path, limit: float = 120) -> list[Ended]:
+def run_commands(commands: list[list[str]], folder: Path, limit: float = 120, patience: float = 0) -> list[Ended]:
     """Run commands at the same time, and see that they end in time and leave no process behind.
 
     Args:
         commands: the words of each.
         folder: for what they say.
         limit: seconds for all of them.
+        patience: seconds that processes which they have started may take longer.
     """
     outputs = [folder / f"said_{number}.txt" for number in range(len(commands))]
     deadline = time.monotonic() + limit
@@ -50,6 +51,9 @@ def run_commands(commands: list[list[str]], folder: Path, limit: float = 120) ->
             )
     try:
         statuses = [process.wait(max(0.0, deadline - time.monotonic())) for process in processes]
+        until = time.monotonic() + patience
+        while time.monotonic() < until and any(_group_exists(process.pid) for process in processes):
+            time.sleep(0.1)
         left = [process.args for process in processes if _group_exists(process.pid)]
         assert not left, "a process outlived the command that started it"
     finally:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +19,62 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from aeanomaly.errors import AnomalyWarning
 
+# Lightning's notices (available accelerators, tips) are for its developers; its warnings stay, and so do the summary of
+# a profiler that was asked for, and the word that a process of the run was killed.
+_LEVELS = {
+    "aeanomaly": logging.INFO,
+    "lightning.pytorch": logging.WARNING,
+    "lightning.fabric": logging.WARNING,
+    "lightning.pytorch.profilers": logging.INFO,
+    "lightning.fabric.strategies.launchers": logging.INFO,
+}
+
+
+# For each `process_restored` at work, whether the caller had frozen objects: more would not come apart from them again.
+_callers_freeze: list[bool] = []
+
+
+@contextmanager
+def process_restored() -> Iterator[None]:
+    """Give the process back as it was found, whatever happens inside and however it ends.
+
+    That is: ``sys.argv``, the environment (a seed or a rendezvous address in it must not reach the next run), signal
+    handlers (after Ctrl-C, Lightning leaves the process deaf to another), warnings, levels and handlers of the loggers
+    in `_LEVELS`, the garbage collector (enabled, frozen), the treatment of denormal numbers, and the number of threads.
+    """
+    argv, environment, threads = sys.argv, dict(os.environ), torch.get_num_threads()
+    collecting, frozen, flushing = gc.isenabled(), gc.get_freeze_count(), _flushes_denormal()
+    loggers = [(each, each.level, each.propagate, each.handlers[:]) for each in map(logging.getLogger, _LEVELS)]
+    main_thread = threading.current_thread() is threading.main_thread()  # only it may set handlers
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()} if main_thread else {}
+    _callers_freeze.append(bool(frozen))
+    with warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            sys.argv = argv
+            os.environ.clear()
+            os.environ.update(environment)
+            for logger, level, propagate, own in loggers:
+                logger.setLevel(level)
+                logger.propagate = propagate
+                logger.handlers[:] = own
+            for number, handler in handlers.items():
+                if handler is not None and signal.getsignal(number) != handler:  # None: not set from Python
+                    signal.signal(number, handler)
+            (gc.enable if collecting else gc.disable)()
+            if not frozen:
+                gc.unfreeze()
+            _callers_freeze.pop()
+            torch.set_flush_denormal(flushing)
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+
+
+def _flushes_denormal() -> bool:
+    """Whether the processor makes denormal numbers zero, which nothing but the result of one can tell."""
+    return sys.float_info.min / 2 == 0
+
 
 @contextmanager
 def command_process(words: Sequence[str]) -> Iterator[None]:
@@ -25,29 +84,19 @@ def command_process(words: Sequence[str]) -> Iterator[None]:
         words: the command and its options. They become ``sys.argv``, because the processes of further devices are
             started with a copy of it.
     """
-    argv, visible = sys.argv, os.environ.get("CUDA_VISIBLE_DEVICES")
-    handler = _log_handler()
-    loggers = {name: logging.getLogger(name) for name in ("aeanomaly", "lightning.pytorch", "lightning.fabric")}
-    levels = {name: logger.level for name, logger in loggers.items()}
-    with warnings.catch_warnings():
-        try:
-            sys.argv = [argv[0], *words]
-            for name, logger in loggers.items():
-                # Lightning's notices (available accelerators, tips) are for its developers; its warnings stay.
-                logger.setLevel(logging.INFO if name == "aeanomaly" else logging.WARNING)
-            loggers["aeanomaly"].addHandler(handler)
-            _choose_warnings()
-            _quicken_arithmetic()
-            yield
-        finally:
-            sys.argv = argv
-            loggers["aeanomaly"].removeHandler(handler)
-            for name, logger in loggers.items():
-                logger.setLevel(levels[name])
-            gc.unfreeze()
-            torch.set_flush_denormal(False)
-            if visible is None:
-                os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    with process_restored():
+        sys.argv = [sys.argv[0], *words]
+        handler = _log_handler()
+        for name, level in _LEVELS.items():
+            logger = logging.getLogger(name)
+            logger.setLevel(level)
+            if level == logging.INFO:
+                logger.addHandler(handler)
+                logger.propagate = name == "aeanomaly"  # Lightning's own handler would say it once more
+        _choose_warnings()
+        _quicken_arithmetic()
+        _spare_imports()
+        yield
 
 
 def _log_handler() -> logging.Handler:
@@ -84,10 +133,18 @@ def _quicken_arithmetic() -> None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 
+@functools.cache
+def _spare_imports() -> None:
+    """Freeze what the imports made, without looking for garbage in it; once, as a later freeze would keep garbage."""
+    if not any(_callers_freeze):
+        gc.freeze()
+
+
 def settle_memory() -> None:
     """Spare the garbage collector what is alive before training (modules, classes, configuration): it stays alive.
 
     Walking through it again and again took 6 % of a training step.
     """
-    gc.collect()
-    gc.freeze()
+    if not any(_callers_freeze):
+        gc.collect()
+        gc.freeze()

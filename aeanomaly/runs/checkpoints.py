@@ -1,28 +1,39 @@
-"""What can be told from a checkpoint before anything is built, and which checkpoint of a run is the chosen one."""
+"""What can be told from a checkpoint before anything is built, and which one of a run is tested."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 from zipfile import BadZipFile
 
-import lightning as L
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from aeanomaly.errors import UserError
+from aeanomaly.runs.files import write_whole
+
+# Options of the model that may differ from those in a checkpoint: two change nothing but the speed, and thresholds
+# follow from the scores of normal images that the checkpoint holds.
+FREE_OF_CHECKPOINT = ("steps_per_call", "cuda_graph", "thresholds")
 
 
-def read_hyperparameters(path: Path) -> dict[str, Any]:
+def read_hyperparameters(path: Path, resume: bool = False) -> dict[str, Any]:
     """The model's configuration as saved in a checkpoint; empty if it was not trained from the command line.
 
+    Args:
+        path: the checkpoint.
+        resume: whether training shall go on from it, which needs more than the weights.
+
     Raises:
-        UserError: if the file is missing or not a checkpoint.
+        UserError: if the file is missing or not a checkpoint, or holds too little.
     """
-    hyperparameters = _read(path, "hyper_parameters")
-    hyperparameters.pop("_instantiator", None)
-    return hyperparameters
+    content = _read(path)
+    if resume and "optimizer_states" not in content:
+        raise UserError(f"{path} holds weights only: they can be tested, but `fit` cannot go on from them")
+    return {key: value for key, value in content.get("hyper_parameters", {}).items() if key != "_instantiator"}
 
 
 def read_val_metrics(path: Path) -> dict[str, float]:
@@ -31,31 +42,31 @@ def read_val_metrics(path: Path) -> dict[str, float]:
     Raises:
         UserError: if the file is missing or not a checkpoint.
     """
-    return _read(path, "val_metrics")
+    return dict(_read(path).get("val_metrics", {}))
 
 
-def _read(path: Path, key: str) -> dict[str, Any]:
+def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, float]) -> None:
+    """Put weights and fitted scores, and the values of the validation they come from, into a checkpoint."""
+    content = torch.load(path, weights_only=True, map_location="cpu") | {
+        "state_dict": state,
+        "val_metrics": val_metrics,
+    }
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    write_whole(path, stream.getvalue())
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"there is no checkpoint file {str(path)!r}")
     try:
         # mmap: only the structure is read here; the weights are read once, when the trainer loads them.
-        content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        if "state_dict" not in content:
-            raise KeyError("state_dict")
-        return dict(content[key]) if key in content else {}
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        for key in ("state_dict", "pytorch-lightning_version"):
+            content[key]
     except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
         raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
-
-
-def chosen_checkpoint(trainer: L.Trainer) -> Path | None:
-    """The best checkpoint of the first `ModelCheckpoint` that monitors something, wherever it stands in the list.
-
-    None if there is no such callback, or it has not saved any.
-    """
-    for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
-            return Path(callback.best_model_path)
-    return None
+    return content
 
 
 def find_conflict(given: dict[str, Any], saved: dict[str, Any], prefix: str = "") -> tuple[str, Any, Any] | None:
@@ -71,3 +82,33 @@ def find_conflict(given: dict[str, Any], saved: dict[str, Any], prefix: str = ""
         elif here != there:
             return f"{prefix}{key}", here, there
     return None
+
+
+def chosen_checkpoint(trainer: Trainer) -> Path | None:
+    """The best checkpoint of the callback with a monitor, wherever it is listed; None if there is none."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path:
+            return Path(callback.best_model_path)
+    return None
+
+
+def checkpoint_to_test(trainer: Trainer) -> Path | None:
+    """The checkpoint to test after a fit: the chosen one, else any that was kept.
+
+    None stands for the weights at the end of training, where no checkpoints are kept.
+
+    Raises:
+        UserError: if nothing was validated, so that there is neither a checkpoint nor any fitted score.
+    """
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a batch of everything, of which nothing is kept
+        return None
+    kept = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    others = (Path(callback.best_model_path) for callback in kept if callback.best_model_path)
+    best = chosen_checkpoint(trainer) or next(others, None)
+    if best is None and (kept or "val/loss" not in trainer.callback_metrics):
+        limits = f"max_epochs {trainer.max_epochs}, max_steps {trainer.max_steps}"
+        raise UserError(
+            "not tested: no validation has come to its end, so there is no checkpoint and no score is fitted; see "
+            f"trainer.{limits}, limit_val_batches {trainer.limit_val_batches}"
+        )
+    return best

@@ -19,7 +19,7 @@ from aeanomaly.runs.hyperparameters import flatten_config
 
 Value: TypeAlias = int | float | str
 
-_METRICS, _CONFIG = "metrics.json", "config.yaml"
+_METRICS, _CONFIG, _PREDICTIONS = "metrics.json", "config.yaml", "predictions.csv"
 # libyaml reads a config seven times faster; wheels of PyYAML bring it, a build from source may lack it.
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What `auto` and null came to: two runs do not differ because one of them spelled the default out.
@@ -41,7 +41,7 @@ class Run:
         hyperparameters: the flat config (see `flatten_config`), with the seed, precision, accelerator and number of
             devices that took effect; None if there is no config to be read.
         unfinished: reasons why the run counts as unfinished.
-        broken: reasons why it counts as broken. Its figures may still be of use.
+        broken: reasons why it counts as broken. Its values may still be of use.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Run:
     broken: tuple[str, ...] = ()
 
     @cached_property
-    def figures(self) -> dict[str, float]:
+    def values(self) -> dict[str, float]:
         """The numbers of metrics.json, among them perhaps NaN and infinities."""
         return {
             name: value
@@ -74,7 +74,8 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
     """The run directories among and under ``paths``, each once, in natural order below each path.
 
     A run is a folder with metrics.json or config.yaml, or one called ``version_N`` even if nothing is in it yet. What
-    lies below a run, and hidden folders, are not searched.
+    lies below a run, and hidden folders, are not searched. A folder with predictions and no metrics is passed over
+    unless it is named itself: there is nothing in it to compare.
 
     Raises:
         UserError: if a path does not exist, is a file, or has no run in it.
@@ -106,8 +107,9 @@ def _search(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         if _METRICS in files or _CONFIG in files or re.fullmatch(r"version_\d+", Path(real).name):
-            runs.append(Path(place))
             folders.clear()
+            if _METRICS in files or _PREDICTIONS not in files or Path(place) == folder:
+                runs.append(Path(place))
         folders[:] = [name for name in folders if not name.startswith(".")]
     return runs
 
@@ -135,7 +137,7 @@ def read_run(path: Path) -> Run:
         record = _read_metrics(path / _METRICS)
     except FileNotFoundError:
         record = {}
-        only = "only predictions" if (path / "predictions.csv").is_file() else "still running, or stopped early"
+        only = "only predictions" if (path / _PREDICTIONS).is_file() else "still running, or stopped early"
         unfinished.append(f"no {_METRICS}: {only}")
     except (OSError, ValueError) as error:
         record = {}
@@ -144,7 +146,7 @@ def read_run(path: Path) -> Run:
         if record.get("trial") == "pruned":
             unfinished.append("pruned by its sweep")
         elif record.get("trial") != "complete" and not any(name.startswith("test/") for name in record):
-            unfinished.append("no test figures: only validated, or stopped before its test")
+            unfinished.append("no test values: only validated, or stopped before its test")
     try:
         hyperparameters = _read_hyperparameters(path / _CONFIG, record)
     except FileNotFoundError:
@@ -166,7 +168,7 @@ def read_run(path: Path) -> Run:
 def _read_metrics(path: Path) -> dict[str, Any]:
     record = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(record, dict):
-        raise ValueError("it holds no names and figures")
+        raise ValueError("it holds no names and values")
     return record
 
 

@@ -77,7 +77,7 @@ def test_without_a_monitor_they_are_those_of_the_last_validation(tmp_path: Path)
 
 
 def test_a_checkpoint_without_values_or_that_is_none(tmp_path: Path) -> None:
-    torch.save({"state_dict": {}}, tmp_path / "early.ckpt")
+    torch.save({"state_dict": {}, "pytorch-lightning_version": "2.6"}, tmp_path / "early.ckpt")
     assert read_val_metrics(tmp_path / "early.ckpt") == {}
     (tmp_path / "other.ckpt").write_text("something else")
     with pytest.raises(UserError, match=r"other\.ckpt is not a readable checkpoint"):

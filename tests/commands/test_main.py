@@ -12,8 +12,12 @@ from tests.conftest import REPOSITORY
 PACKAGE = REPOSITORY / "aeanomaly"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["no-such-command"]])
-def test_first_word_is_answered_without_heavy_imports(words: list[str]) -> None:
+DRY_RUN = ["benchmark", "--config", "configs/benchmark/debug.yaml", "--dry-run"]
+NO_FILE = ["sweep", "--config", "no-such-file.yaml"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["no-such-command"], DRY_RUN, NO_FILE])
+def test_what_can_be_answered_without_heavy_imports_is(words: list[str]) -> None:
     code = (
         "import sys; from aeanomaly.commands.main import main; main(sys.argv[1:]); "
         "print([name for name in ('torch', 'lightning', 'sklearn', 'matplotlib') if name in sys.modules])"

@@ -75,6 +75,15 @@ def test_names_are_short_and_unique(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run_names([]) == {}
 
 
+def test_predictions_alone_are_passed_over_unless_named(tmp_path: Path) -> None:
+    tested = make_run(tmp_path / "version_0")
+    predicted = make_run(tmp_path / "version_1", metrics=None)
+    for run in (tested, predicted):
+        (run / "predictions.csv").touch()
+    assert find_runs([tmp_path]) == [tested]
+    assert find_runs([predicted]) == [predicted]
+
+
 def test_natural_order() -> None:
     assert sorted(["b", "v10", "v2", "10", "9", "v2b", ""], key=natural_order) == [
         "",
@@ -91,7 +100,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "version_0"))
     assert (run.status, run.reason) == ("ok", "")
     assert run.record == METRICS
-    assert run.figures == {key: value for key, value in METRICS.items() if key != "precision"}
+    assert run.values == {key: value for key, value in METRICS.items() if key != "precision"}
     # what took effect, not `True`, `None` and `auto`
     assert run.hyperparameters == {
         "seed": 3,
@@ -109,7 +118,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
     [
         ('{"test/auroc/kmeans": 0.9, "val', "metrics.json is truncated or not JSON (line 1"),
         ("", "metrics.json is empty"),
-        ("[1, 2]", "metrics.json is not valid: it holds no names and figures"),
+        ("[1, 2]", "metrics.json is not valid: it holds no names and values"),
         ('{"test/auroc/kmeans": NaN}', "NaN or infinite: test/auroc/kmeans"),
         (
             '{"test/a": NaN, "test/b": Infinity, "test/c": -Infinity, "test/d": NaN}',
@@ -138,13 +147,13 @@ def test_broken_metrics(tmp_path: Path, metrics: str, reason: str) -> None:
         ("model: {released: 2024-99-99}", "config.yaml is not valid: month must be in 1..12"),
     ],
 )
-def test_broken_configs_leave_the_figures(tmp_path: Path, config: str | None, reason: str) -> None:
+def test_broken_configs_leave_the_values(tmp_path: Path, config: str | None, reason: str) -> None:
     run = read_run(make_run(tmp_path / "version_0", config=config))
     assert run.status == "broken"
     assert reason in run.reason
     assert "\n" not in run.reason
     assert run.hyperparameters is None
-    assert run.figures["test/auroc/kmeans"] == 0.9
+    assert run.values["test/auroc/kmeans"] == 0.9
 
 
 def test_files_that_are_no_text_or_cannot_be_opened(tmp_path: Path) -> None:
@@ -162,7 +171,7 @@ def test_unfinished_runs_say_how_far_they_came(tmp_path: Path) -> None:
     validated = make_run(tmp_path / "version_1", metrics='{"val/loss": 0.1, "fit_seconds": 3.0}')
     predicted = make_run(tmp_path / "version_2", metrics=None)
     (predicted / "predictions.csv").touch()
-    for path, reason in ((started, "still running"), (validated, "no test figures"), (predicted, "only predictions")):
+    for path, reason in ((started, "still running"), (validated, "no test values"), (predicted, "only predictions")):
         run = read_run(path)
         assert run.status == "unfinished"
         assert reason in run.reason

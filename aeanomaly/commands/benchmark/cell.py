@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aeanomaly.commands.benchmark.grid import Cell
-from aeanomaly.commands.process_restored import process_restored
 from aeanomaly.errors import UserError
 from aeanomaly.runs.layout import LOGS
 from aeanomaly.runs.reading import read_run
@@ -35,7 +34,7 @@ def finished_run(out: Path, cell: Cell) -> Path | None:
 
 
 def complaint(run: Path, allow_subset: bool) -> str:
-    """Why the figures of a finished run must not enter a table; empty if they may."""
+    """Why the values of a finished run must not enter a table; empty if they may."""
     state = read_run(run)
     if state.record.get("data_source") == "subset" and not allow_subset:
         return "trained on a subset of the data; --allow-subset accepts that"
@@ -59,6 +58,7 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) ->
     from threadpoolctl import threadpool_limits
 
     from aeanomaly.commands.fit.trainer_cli import run_trainer_command
+    from aeanomaly.commands.process_settings import process_restored
 
     folder = cell_folder(out, cell)
     if folder.exists():  # what an interrupted attempt left; a cell is short enough to be run again as a whole
@@ -66,11 +66,11 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) ->
     folder.mkdir(parents=True)
     log = folder / "log.txt"
     words = [*cell.options, f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false"]
-    torch.set_num_threads(threads)
     with log.open("w") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         print("python -m aeanomaly fit", *words, flush=True)
         try:
             with process_restored(), threadpool_limits(threads):
+                torch.set_num_threads(threads)
                 status = run_trainer_command("fit", words)
         except UserError as error:
             print(f"aeanomaly: error: {error}")

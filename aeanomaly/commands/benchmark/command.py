@@ -150,7 +150,7 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
     write_whole(out / "summary.md", summary_md(grid, rows, missing))
     if rows:
         write_whole(out / "results.csv", results_csv(rows))
-        write_figures(rows, out, grid.name)
+        write_figures(rows, out, grid.name, grid.protocol)
         console.print((out / "summary.md").read_text())
     for name, reason in missing:
         console.print(f"not finished: {name}: {reason}")

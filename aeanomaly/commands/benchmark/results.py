@@ -1,11 +1,9 @@
-"""The figures of finished cells, as a table to keep and a table to read."""
+"""The values of finished cells, as a table to keep and a table to read."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,9 @@ from typing import Any
 
 from aeanomaly.commands.benchmark.cell import complaint, finished_run
 from aeanomaly.commands.benchmark.grid import Cell, Grid
+from aeanomaly.evaluation.metric_name import RANKING, MetricName
 from aeanomaly.runs.reading import read_run
-
-MEASURES = ("auroc", "aupr", "fpr95")
+from aeanomaly.runs.statistics import Spread, best_mean, summarize
 
 
 @dataclass(frozen=True)
@@ -26,14 +24,14 @@ class Row:
         cell: the cell.
         score: name of the score.
         run: the cell's run directory.
-        figures: test figures by short name, such as ``auroc`` and ``normal_accuracy@fpr5``.
+        values: of the test, by metric and threshold, such as ``auroc`` and ``normal_accuracy@alarm5``.
         subset: whether the run used a part of its data set only.
     """
 
     cell: Cell
     score: str
     run: Path
-    figures: dict[str, float]
+    values: dict[str, float]
     subset: bool
 
     @property
@@ -51,20 +49,19 @@ def collect(grid: Grid, out: Path, allow_subset: bool = False) -> list[Row]:
         if run is None or complaint(run, allow_subset):
             continue
         record = read_run(run)
-        figures: dict[str, dict[str, float]] = {}
-        for tag, value in record.figures.items():
-            if tag.startswith("test/"):
-                measure, _, rest = tag.removeprefix("test/").partition("/")
-                score, at, threshold = rest.partition("@")
-                figures.setdefault(score, {})[f"{measure}{at}{threshold}"] = value
+        values: dict[str, dict[str, float]] = {}
+        for tag, value in record.values.items():
+            name = MetricName.parse(tag)
+            if name is not None and name.stage == "test" and name.score:
+                values.setdefault(name.score, {})[name.column] = value
         subset = record.record.get("data_source") == "subset"
-        rows += [Row(cell, score, run, values, subset) for score, values in figures.items()]
+        rows += [Row(cell, score, run, known, subset) for score, known in values.items()]
     return rows
 
 
 def results_csv(rows: Sequence[Row]) -> str:
-    """results.csv: what identifies the cell, the score, its figures. No timings: equal runs give equal files."""
-    measures = sorted({name for row in rows for name in row.figures}, key=lambda name: (name not in MEASURES, name))
+    """results.csv: what identifies the cell, the score, its values. No timings: equal runs give equal files."""
+    measures = sorted({name for row in rows for name in row.values}, key=lambda name: (name not in RANKING, name))
     keys = list(dict.fromkeys(key for row in rows for key in row.cell.columns()))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -72,7 +69,7 @@ def results_csv(rows: Sequence[Row]) -> str:
     for row in rows:
         known = row.cell.columns()
         values = [_plain(known.get(key)) for key in keys]
-        writer.writerow([*values, row.score, *(_plain(row.figures.get(name)) for name in measures)])
+        writer.writerow([*values, row.score, *(_plain(row.values.get(name)) for name in measures)])
     return text.getvalue()
 
 
@@ -80,48 +77,28 @@ def _plain(value: Any) -> str:
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation of one figure over seeds."""
-
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """NaN if there is no value."""
-        return statistics.fmean(self.values) if self.values else math.nan
-
-    def __str__(self) -> str:
-        if not self.values:
-            return "-"
-        deviation = f" ± {statistics.stdev(self.values):.4f}" if len(self.values) > 1 else ""
-        return f"{self.mean:.4f}{deviation}"
-
-
 def table_of(rows: Sequence[Row], measure: str) -> dict[str, dict[Any, Spread]]:
     """Line of the summary, then class (None without a protocol), to the spread over seeds.
 
     The additional class ``"mean"`` is the mean over classes, taken seed by seed, so that its spread is that of the
-    figure a paper reports; seeds for which a class is missing are left out of it.
+    value a paper reports; seeds for which a class is missing are left out of it.
     """
     lines = dict.fromkeys(row.line for row in rows)
     classes = list(dict.fromkeys(row.cell.class_ for row in rows))
     table: dict[str, dict[Any, Spread]] = {}
     for line in lines:
         found = {
-            (row.cell.class_, row.cell.seed): row.figures[measure]
+            (row.cell.class_, row.cell.seed): row.values[measure]
             for row in rows
-            if row.line == line and measure in row.figures
+            if row.line == line and measure in row.values
         }
         seeds = list(dict.fromkeys(seed for _, seed in found))
         table[line] = {
-            class_: Spread(tuple(found[class_, seed] for seed in seeds if (class_, seed) in found))
-            for class_ in classes
+            class_: summarize([found[class_, seed] for seed in seeds if (class_, seed) in found]) for class_ in classes
         }
         if len(classes) > 1:
             whole = [seed for seed in seeds if all((class_, seed) in found for class_ in classes)]
-            means = (statistics.fmean(found[class_, seed] for class_ in classes) for seed in whole)
-            table[line]["mean"] = Spread(tuple(means))
+            table[line]["mean"] = summarize([summarize([found[c, seed] for c in classes]).mean for seed in whole])
     return table
 
 
@@ -141,8 +118,8 @@ def summary_md(grid: Grid, rows: Sequence[Row], failed: Sequence[tuple[str, str]
         f"{protocol}{done} of {len(grid.cells)} cells, seeds {', '.join(map(str, seeds))}; mean ± standard deviation."
     ]
     if any(row.subset for row in rows):
-        text += ["", "**Trained on a subset of the data: not comparable with published figures.**"]
-    for measure in MEASURES:
+        text += ["", "**Trained on a subset of the data: not comparable with published values.**"]
+    for measure in RANKING:
         table = table_of(rows, measure)
         columns = list(dict.fromkeys(column for line in table.values() for column in line))
         heading = ["all" if column is None else str(column) for column in columns]
@@ -153,15 +130,17 @@ def summary_md(grid: Grid, rows: Sequence[Row], failed: Sequence[tuple[str, str]
             f"| score | {' | '.join(heading)} |",
             f"|---|{'---:|' * len(columns)}",
         ]
-        best = {column: _best([line[column] for line in table.values()], measure) for column in columns}
+        up = MetricName("test", measure).higher_is_better
+        best = {column: best_mean([line[column] for line in table.values()], up) for column in columns}
         for name, line in table.items():
-            shown = [f"**{line[c]}**" if line[c].mean == best[c] and len(table) > 1 else str(line[c]) for c in columns]
+            shown = [f"**{_text(line[c])}**" if line[c].mean == best[c] else _text(line[c]) for c in columns]
             text.append(f"| {name} | {' | '.join(shown)} |")
     if failed:
         text += ["", "## Not finished", "", *(f"- {name}: {reason}" for name, reason in failed)]
     return "\n".join(text) + "\n"
 
 
-def _best(spreads: Sequence[Spread], measure: str) -> float:
-    means = [spread.mean for spread in spreads if spread.values]
-    return math.nan if not means else min(means) if measure == "fpr95" else max(means)
+def _text(spread: Spread) -> str:
+    if not spread.n:
+        return "-"
+    return f"{spread.mean:.4f}" + (f" ± {spread.std:.4f}" if spread.std is not None else "")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from aeanomaly.errors import UserError
+from aeanomaly.evaluation.metric_name import MetricName
 from aeanomaly.runs.reading import Run, Value, natural_order
 
 
@@ -15,19 +16,20 @@ def choose_metrics(runs: Iterable[Run], wanted: Sequence[str] | None = None) -> 
     """Full names of the metrics to show.
 
     Args:
-        runs: whose figures there are to choose from.
-        wanted: names or patterns, which mean figures of the test if it has such: ``auroc/kmeans``, ``auroc`` (of every
+        runs: whose values there are to choose from.
+        wanted: names or patterns, which mean values of the test if it has such: ``auroc/kmeans``, ``auroc`` (of every
             score), ``*accuracy*@35``; then any others: ``val/loss`` or just ``loss``, ``val/*@35``, ``fit_seconds``.
-            By default the AUROC of every score on the test images (any test figures if no run has that, ``val/loss`` if
+            By default the AUROC of every score on the test images (any test value if no run has that, ``val/loss`` if
             none was tested), and ``fit_seconds``.
 
     Raises:
-        UserError: if no run has such a figure, though they have others.
+        UserError: if no run has such a value, though they have others.
     """
-    known = sorted({name for run in runs for name in run.figures}, key=natural_order)
+    known = sorted({name for run in runs for name in run.values}, key=natural_order)
     if wanted is None:
         # without any anomaly among the test images there is no AUROC
-        quality = [n for n in known if n.startswith("test/auroc/")] or [n for n in known if n.startswith("test/")]
+        tested = {n: parts for n in known if (parts := MetricName.parse(n)) and parts.stage == "test"}
+        quality = [n for n, parts in tested.items() if parts.metric == "auroc"] or list(tested)
         quality = quality or [n for n in known if n == "val/loss"]  # all that the trials of a sweep have to go by
         return quality + [name for name in known if name == "fit_seconds"]
     chosen: dict[str, None] = {}
@@ -88,6 +90,7 @@ def comparable(value: Value | None) -> Value | None:
 
 def higher_is_better(metric: str) -> bool | None:
     """Which way a metric is better; None if neither."""
-    if any(word in metric for word in ("auroc", "aupr", "accuracy", "per_second")):
-        return True
-    return False if any(word in metric for word in ("loss", "fpr95", "seconds")) else None
+    name = MetricName.parse(metric)
+    if name is not None:
+        return name.higher_is_better
+    return True if metric.endswith("_per_second") else False if metric.endswith("_seconds") else None

@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--metrics",
         type=_names,
         metavar="NAME[,NAME...]",
-        help="columns of figures (default: AUROC of every score on the test images, and fit_seconds)",
+        help="columns of values (default: AUROC of every score on the test images, and fit_seconds)",
     )
     parser.add_argument(
         "--sort",
@@ -153,7 +153,7 @@ def _show(comparison: Comparison, written: list[str]) -> None:
 
 
 def _needed_width(console: Console, table: Table) -> int:
-    """The width below which rich would cut figures off; if nobody watches, that at which nothing needs wrapping."""
+    """The width below which rich would cut values off; if nobody watches, that at which nothing needs wrapping."""
     needed = Measurement.get(console, console.options.update(width=10_000), table)
     return needed.minimum if console.is_terminal else needed.maximum
 

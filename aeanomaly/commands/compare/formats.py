@@ -14,14 +14,16 @@ from rich.table import Table
 from rich.text import Text
 
 from aeanomaly.commands.compare.columns import higher_is_better
-from aeanomaly.commands.compare.table import Comparison, Figure, Row
+from aeanomaly.commands.compare.table import Comparison, Row
+from aeanomaly.evaluation.metric_name import MetricName
 from aeanomaly.runs.reading import Run
+from aeanomaly.runs.statistics import Spread, best_mean
 
 _EMPTY = "-"
 
 
 def to_table(comparison: Comparison) -> Table:
-    """Rounded figures, the best of each metric in bold."""
+    """Rounded values, the best of each metric in bold."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("run", no_wrap=True)
     if comparison.grouped:
@@ -34,11 +36,14 @@ def to_table(comparison: Comparison) -> Table:
             table.add_column(heading, justify="right", no_wrap=True)
         else:
             table.add_column(heading, overflow="fold")
-    best = {metric: _best(comparison, metric) for metric in comparison.metrics}
+    best: dict[str, float | None] = {}
+    for metric in comparison.metrics:
+        spreads = [row.values[metric] for row in comparison.rows if metric in row.values]
+        best[metric] = best_mean(spreads, higher_is_better(metric))
     for row, texts in zip(comparison.rows, rows, strict=True):
         cells: list[str | Text] = list(texts)
         for place, metric in enumerate(comparison.metrics, start=first):
-            if metric in row.figures and row.figures[metric].mean == best[metric]:
+            if metric in row.values and row.values[metric].mean == best[metric]:
                 cells[place] = Text(str(cells[place]), style="bold")
         table.add_row(*cells)
     return table
@@ -52,15 +57,6 @@ def _heading(label: str, width: int) -> str:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)
-
-
-def _best(comparison: Comparison, metric: str) -> float | None:
-    up = higher_is_better(metric)
-    means = [row.figures[metric].mean for row in comparison.rows if metric in row.figures]
-    means = [mean for mean in means if math.isfinite(mean)]
-    if up is None or len(means) < 2:
-        return None
-    return max(means) if up else min(means)
 
 
 def remarks(comparison: Comparison) -> list[str]:
@@ -77,7 +73,7 @@ def remarks(comparison: Comparison) -> list[str]:
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """A Markdown table with rounded figures, and the remarks as a list below it."""
+    """A Markdown table with rounded values, and the remarks as a list below it."""
     headings = ["run", *(["n"] if comparison.grouped else [])]
     headings += [comparison.labels[name] for name in [*comparison.metrics, *comparison.keys]]
     right = len(headings) - len(comparison.keys)
@@ -90,22 +86,23 @@ def to_markdown(comparison: Comparison) -> str:
 
 def _cells(comparison: Comparison, row: Row) -> list[str]:
     cells = [row.name, *([str(len(row.runs))] if comparison.grouped else [])]
-    cells += [_figure_text(name, row.figures.get(name), len(row.runs)) for name in comparison.metrics]
+    cells += [_spread_text(name, row.values.get(name), len(row.runs)) for name in comparison.metrics]
     flat = row.hyperparameters or {}
     return cells + [_value_text(flat[key]) if key in flat else _EMPTY for key in comparison.keys]
 
 
-def _figure_text(metric: str, figure: Figure | None, runs: int) -> str:
-    if figure is None:
+def _spread_text(metric: str, spread: Spread | None, runs: int) -> str:
+    if spread is None:
         return _EMPTY
-    text = _number_text(metric, figure.mean)
-    if figure.std is not None:
-        text += f" ± {_number_text(metric, figure.std)}"
-    return text if figure.n == runs or runs == 1 else f"{text} ({figure.n})"
+    text = _number_text(metric, spread.mean)
+    if spread.std is not None:
+        text += f" ± {_number_text(metric, spread.std)}"
+    return text if spread.n == runs or runs == 1 else f"{text} ({spread.n})"
 
 
 def _number_text(metric: str, value: float) -> str:
-    if "/" in metric and not metric.startswith("threshold/") and not metric.endswith("/loss"):
+    name = MetricName.parse(metric)
+    if name is not None and name.score:  # a share between 0 and 1
         return f"{value:.4f}"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
@@ -128,14 +125,14 @@ def to_csv(comparison: Comparison) -> str:
     writer.writeheader()
     for entry in _entries(comparison):
         line = {"run": ";".join(entry["runs"]), "n": len(entry["runs"]), **entry["hyperparameters"]}
-        for metric, figure in entry["metrics"].items():
-            line |= {metric + suffix: part for suffix, part in zip(suffixes, _parts(figure), strict=False)}
+        for metric, spread in entry["metrics"].items():
+            line |= {metric + suffix: part for suffix, part in zip(suffixes, _parts(spread), strict=False)}
         writer.writerow({name: line.get(name, entry.get(name, "")) for name in columns})
     return stream.getvalue()
 
 
-def _parts(figure: Figure) -> tuple[float, float | str, int]:
-    return figure.mean, "" if figure.std is None else figure.std, figure.n
+def _parts(spread: Spread) -> tuple[float, float | str, int]:
+    return spread.mean, "" if spread.std is None else spread.std, spread.n
 
 
 def to_json(comparison: Comparison) -> str:
@@ -148,9 +145,9 @@ def to_json(comparison: Comparison) -> str:
     for entry in _entries(comparison):
         runs = {"runs": entry["runs"]} if comparison.grouped else {"run": entry["runs"][0]}
         metrics: dict[str, Any] = {}
-        for metric, figure in entry["metrics"].items():
-            mean = figure.mean if math.isfinite(figure.mean) else None
-            metrics[metric] = {"mean": mean, "std": figure.std, "n": figure.n} if comparison.grouped else mean
+        for metric, spread in entry["metrics"].items():
+            mean = spread.mean if math.isfinite(spread.mean) else None
+            metrics[metric] = {"mean": mean, "std": spread.std, "n": spread.n} if comparison.grouped else mean
         flat = {key: None if value != value else value for key, value in entry["hyperparameters"].items()}
         result.append({**runs, **entry, "metrics": metrics, "hyperparameters": flat})
         if not comparison.grouped:
@@ -159,17 +156,17 @@ def to_json(comparison: Comparison) -> str:
 
 
 def _entries(comparison: Comparison) -> list[dict[str, Any]]:
-    groups = [(row.runs, row.figures, row.hyperparameters) for row in comparison.rows]
+    groups = [(row.runs, row.values, row.hyperparameters) for row in comparison.rows]
     groups += [([run], {}, run.hyperparameters) for run in comparison.aside]
     return [
         {
             "runs": [str(run.path) for run in runs],
             "status": _status(runs),
             "reason": _reason(comparison, runs),
-            "metrics": figures,
+            "metrics": spreads,
             "hyperparameters": {key: flat[key] for key in comparison.keys if key in flat} if flat else {},
         }
-        for runs, figures, flat in groups
+        for runs, spreads, flat in groups
     ]
 
 

@@ -56,8 +56,8 @@ def _sort_value(row: Row, full: str) -> Any:
     if full == "run":
         return natural_order(row.name)
     value = len(row.runs) if full == "n" else (row.hyperparameters or {}).get(full)
-    if full in row.figures:
-        value = row.figures[full].mean
+    if full in row.values:
+        value = row.values[full].mean
     if isinstance(value, str):
         return (1, 0, natural_order(value))
     return None if value is None or not math.isfinite(value) else (0, value, [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,21 +9,7 @@ from pathlib import Path
 from aeanomaly.commands.compare.columns import choose_metrics, comparable, differing, match_key
 from aeanomaly.runs.hyperparameters import short_key
 from aeanomaly.runs.reading import Run, Value, run_names
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A metric of one row.
-
-    Attributes:
-        mean: the mean of the finite values. If there is none: the value itself of a single run, else NaN.
-        std: their sample standard deviation (divided by n - 1), None for fewer than two.
-        n: how many finite values there are.
-    """
-
-    mean: float
-    std: float | None
-    n: int
+from aeanomaly.runs.statistics import Spread, summarize
 
 
 @dataclass(frozen=True)
@@ -34,13 +19,13 @@ class Row:
     Attributes:
         name: the run's short name; of several, the first one's, with ``+2`` for two more.
         runs: the runs behind the row, at least one.
-        figures: by full name; a metric that no run of the row has is missing.
+        values: by full name; a metric that no run of the row has is missing.
         hyperparameters: those that all its runs agree on; None if unknown.
     """
 
     name: str
     runs: list[Run]
-    figures: dict[str, Figure]
+    values: dict[str, Spread]
     hyperparameters: dict[str, Value] | None
 
 
@@ -88,8 +73,8 @@ def compare_runs(
     chosen = choose_metrics(runs, metrics)
     # What a run cost puts no unfinished run among the finished ones, unless the cost is all that is asked for.
     telling = [name for name in chosen if "/" in name] or chosen
-    compared = [run for run in runs if any(name in run.figures for name in telling)]
-    aside = [run for run in runs if not any(name in run.figures for name in telling)]
+    compared = [run for run in runs if any(name in run.values for name in telling)]
+    aside = [run for run in runs if not any(name in run.values for name in telling)]
     names = run_names([run.path for run in runs])
     known = list(dict.fromkeys(key for run in compared for key in run.hyperparameters or {}))
     by = [match_key(name, known) for name in group_by or () if known]
@@ -137,24 +122,10 @@ def _repeats(groups: list[list[Run]], names: dict[Path, str]) -> list[str]:
 
 
 def _row(runs: list[Run], metrics: Sequence[str], names: dict[Path, str]) -> Row:
-    figures: dict[str, Figure] = {}
-    for metric in metrics:
-        values = [run.figures[metric] for run in runs if metric in run.figures]
-        if values:
-            figures[metric] = summarize(values)
+    found = {metric: [run.values[metric] for run in runs if metric in run.values] for metric in metrics}
+    spreads = {metric: summarize(values) for metric, values in found.items() if values}
     flat = runs[0].hyperparameters
     if flat is not None and len(runs) > 1:
         mixed = differing(run.hyperparameters for run in runs)
         flat = {key: value for key, value in flat.items() if key not in mixed}
-    return Row(names[runs[0].path] + (f" +{len(runs) - 1}" if len(runs) > 1 else ""), runs, figures, flat)
-
-
-def summarize(values: Sequence[float]) -> Figure:
-    """Mean and sample standard deviation of the finite ones among one or more values."""
-    finite = [value for value in values if math.isfinite(value)]
-    if len(finite) < 2:
-        alone = finite or (values if len(values) == 1 else [math.nan])
-        return Figure(alone[0], None, len(finite))
-    mean = math.fsum(finite) / len(finite)
-    variance = math.fsum((value - mean) ** 2 for value in finite) / (len(finite) - 1)
-    return Figure(mean, math.sqrt(variance), len(finite))
+    return Row(names[runs[0].path] + (f" +{len(runs) - 1}" if len(runs) > 1 else ""), runs, spreads, flat)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 from collections.abc import Callable, Sequence
 
 from aeanomaly.commands.fit.options import complete_options
 
 
-@functools.cache
 def _load_trainer() -> Callable[[str, Sequence[str]], int]:
-    """What runs a Trainer verb, imported without the garbage collector; once, as a later freeze would keep garbage."""
+    """What runs a Trainer verb, imported without the garbage collector."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -19,7 +17,6 @@ def _load_trainer() -> Callable[[str, Sequence[str]], int]:
     finally:
         if was_enabled:
             gc.enable()
-    gc.freeze()
     return run_trainer_command
 
 

@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_RANKING = {"auroc": "AUROC", "aupr": "AUPR", "fpr95": "FPR95"}
+from aeanomaly.evaluation.metric_name import ACCURACIES, RANKING, MetricName
 
 
-def scores_in(metrics: dict[str, float], stage: str) -> list[str]:
-    """Names of the scores for which there is any metric of the stage, in the order of the metrics."""
-    names = [
-        name.split("/")[2].split("@")[0] for name in metrics if name.startswith(f"{stage}/") and name.count("/") == 2
-    ]
-    return list(dict.fromkeys(names))
-
-
-def metrics_table(metrics: dict[str, float], stage: str) -> Table:
+def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:
     """One row per score: ranking metrics, then normal and anomaly accuracy for each threshold.
 
     Args:
         metrics: values by tag, such as ``test/auroc/kmeans``.
         stage: ``val`` or ``test``.
     """
-    thresholds = dict.fromkeys(
-        name.partition("@")[2] for name in metrics if name.startswith(f"{stage}/") and "@" in name
-    )
+    names = [name for name in map(MetricName.parse, metrics) if name and name.stage == stage and name.score]
+    thresholds = dict.fromkeys(name.threshold for name in names if name.threshold)
     title = "test images" if stage == "test" else "validation images"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("score", no_wrap=True)
-    for heading in _RANKING.values():
-        table.add_column(heading, justify="right")
+    for metric in RANKING:
+        table.add_column(metric.upper(), justify="right")
     for threshold in thresholds:
         table.add_column(f"normal\n@{threshold}", justify="right")
         table.add_column(f"anomaly\n@{threshold}", justify="right")
-    for score in scores_in(metrics, stage):
-        tags = [f"{stage}/{metric}/{score}" for metric in _RANKING]
-        for threshold in thresholds:
-            tags += [f"{stage}/{kind}_accuracy/{score}@{threshold}" for kind in ("normal", "anomaly")]
-        table.add_row(score, *(f"{metrics[tag]:.4f}" if tag in metrics else "-" for tag in tags))
+    for score in dict.fromkeys(name.score for name in names):
+        row = [MetricName(stage, metric, score) for metric in RANKING]
+        row += [MetricName(stage, metric, score, threshold) for threshold in thresholds for metric in ACCURACIES]
+        table.add_row(score, *(f"{metrics[str(name)]:.4f}" if str(name) in metrics else "-" for name in row))
     return table
 
 
-def print_report(metrics: dict[str, float], stage: str, run_dir: Path | None) -> None:
-    """Print the table, where the run is, and how to look at it."""
+def print_report(metrics: Mapping[str, float], stage: str, checkpoint: str | None, run_dir: Path | None) -> None:
+    """Print the table, which weights it is of, where the run is, and how to look at it.
+
+    Args:
+        metrics: values by tag.
+        stage: ``val`` or ``test``.
+        checkpoint: the file; None for the weights at the end of training.
+        run_dir: the run's directory, if it has one.
+    """
     console = Console()
     console.print(metrics_table(metrics, stage))
     if any("@" in name for name in metrics):
         console.print("normal@T, anomaly@T: share of these images judged rightly at threshold T")
+    below = checkpoint is not None and Path(checkpoint).absolute().is_relative_to(Path.cwd())
+    shown = os.path.relpath(checkpoint) if checkpoint and below else checkpoint
+    lines = [f"Checkpoint: {shown or 'none, these are the weights at the end of training'}"]
     if run_dir is not None:
-        console.print(f"Run: {run_dir}", soft_wrap=True, highlight=False)
-        console.print(f"TensorBoard: tensorboard --logdir {run_dir.parent}", soft_wrap=True, highlight=False)
+        lines += [f"Run: {run_dir}", f"TensorBoard: tensorboard --logdir {run_dir.parent}"]
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)

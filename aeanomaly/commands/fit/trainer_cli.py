@@ -2,48 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from aeanomaly.callbacks.fit_scores import FitScores
 from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.run_record import RunRecord
-from aeanomaly.commands.fit.errors import one_line
+from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.fit.report import print_report
+from aeanomaly.commands.fit.run_config import RunConfig
+from aeanomaly.commands.one_line import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
-from aeanomaly.distributed.failure_watch import FailureWatch, StoppedError, report
+from aeanomaly.distributed.family import end_together
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.monitors import refuse_anomalous_monitors
-from aeanomaly.runs.checkpoints import find_conflict, read_hyperparameters
-from aeanomaly.runs.files import write_whole
+from aeanomaly.runs.checkpoints import (
+    FREE_OF_CHECKPOINT,
+    checkpoint_to_test,
+    find_conflict,
+    read_hyperparameters,
+    replace_state,
+)
 from aeanomaly.runs.layout import run_of_checkpoint
-from aeanomaly.runs.logger import RunLogger
+from aeanomaly.runs.logger import RunLogger, claim_version
 from aeanomaly.training.module import LitAutoencoder
-
-
-class RunConfig(SaveConfigCallback):
-    """Saves the run's config.yaml so that ``fit --config`` of it repeats the run from its start."""
-
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Save once, on the first device, and only into a run directory."""
-        logger = trainer.logger
-        if self.already_saved or not isinstance(logger, RunLogger) or not trainer.is_global_zero:
-            return
-        config = self.config.clone()
-        config.pop("ckpt_path", None)  # repeating a run must not start from where it was resumed
-        write_whole(Path(logger.log_dir, self.config_filename), self.parser.dump(config, skip_none=False))
-        self.already_saved = True
 
 
 class AnomalyCLI(LightningCLI):
@@ -51,7 +46,7 @@ class AnomalyCLI(LightningCLI):
 
     command: str
     logger: RunLogger | None = None
-    watch: FailureWatch | None = None
+    unlogged: Path | None = None  # folder of the checkpoints of a run without logger
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The command at hand only, so that no parser is built for the others."""
@@ -61,14 +56,21 @@ class AnomalyCLI(LightningCLI):
         """Parsers that raise instead of printing their usage and leaving."""
         return super().init_parser(exit_on_error=False, allow_abbrev=False, **kwargs)
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Name a seed that numpy would not take, before it takes it."""
+        super().parse_arguments(parser, args)
+        seed = self.config[self.config["subcommand"]].get("seed_everything")
+        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
+            raise UserError(f"seed_everything must lie between 0 and 2**32 - 1, or be true or false, got {seed}")
+
     def _parse_ckpt_path(self) -> None:
         """Refuse options that contradict the checkpoint, instead of letting the checkpoint win silently."""
         options = self.config[self.config["subcommand"]]
         if not options.get("ckpt_path"):
             return
-        saved = read_hyperparameters(Path(options["ckpt_path"]))
+        saved = read_hyperparameters(Path(options["ckpt_path"]), resume=self.command == "fit")
         given = self._plain_model_config(options)
-        for key in ("steps_per_call", "cuda_graph"):  # they change nothing but the speed
+        for key in FREE_OF_CHECKPOINT:
             given.pop(key, None)
         conflict = find_conflict(given, saved)
         if conflict:
@@ -109,14 +111,28 @@ class AnomalyCLI(LightningCLI):
             callbacks.append(Progress())
         trainer = super()._instantiate_trainer(config, callbacks)
         if trainer.world_size > 1:
-            self.watch = FailureWatch(trainer, self.discard_run)
-            self.watch.start()
+            end_together(trainer)
+        if trainer.logger is None and not config.get("fast_dev_run") and trainer.is_global_zero:
+            self._give_checkpoints_a_folder(trainer)
         return trainer
+
+    def _give_checkpoints_a_folder(self, trainer: Trainer) -> None:
+        """Without a logger there is no run directory, and checkpoints of all runs would lie in one folder."""
+        callbacks = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath is None]
+        if callbacks:
+            root = Path(trainer.default_root_dir, "checkpoints")
+            self.unlogged = root / f"version_{claim_version(root)}"
+        for callback in callbacks:  # the other devices are told by the callback
+            callback.dirpath = str(self.unlogged)
 
     def discard_run(self) -> None:
         """Remove the directory of a run without any result."""
         if self.logger is not None:
             self.logger.discard()
+        if self.unlogged is not None:
+            with contextlib.suppress(OSError):  # it holds checkpoints, or its parent those of others
+                self.unlogged.rmdir()
+                self.unlogged.parent.rmdir()
 
     def before_instantiate_classes(self) -> None:
         """Refuse to evaluate a net with random weights."""
@@ -136,31 +152,31 @@ class AnomalyCLI(LightningCLI):
         settle_memory()
 
     def after_fit(self) -> None:
-        """Test the best checkpoint into the same run."""
-        # By its path: "best" would warn that there are two callbacks to choose from. The first is the one that chooses.
-        best = getattr(self.trainer.checkpoint_callback, "best_model_path", "") or None
-        self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
-        self._report("test")
+        """Test the best checkpoint into the same run; say so if there is none."""
+        # By its path: "best" would warn that there are several callbacks to choose from.
+        best = checkpoint_to_test(self.trainer)
+        given = {"datamodule": self.datamodule, "ckpt_path": best, "verbose": False, "weights_only": True}
+        if any(isinstance(callback, FitScores) and callback.when == "end" for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
+            self.trainer.validate(self.model, **given)
+            if best is not None and self.trainer.is_global_zero:
+                values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+                replace_state(best, self.model.state_dict(), values)
+            self.trainer.strategy.barrier()
+        self.trainer.test(self.model, **given)
+        self._report("test", str(best) if best is not None else None)
 
     def after_test(self) -> None:
         """Print the table."""
-        self._report("test")
+        self._report("test", self.config_init["test"]["ckpt_path"])
 
     def after_validate(self) -> None:
         """Print the table."""
-        self._report("val")
+        self._report("val", self.config_init["validate"]["ckpt_path"])
 
-    def _report(self, stage: str) -> None:
+    def _report(self, stage: str, checkpoint: str | None) -> None:
         if self.trainer.is_global_zero:
             metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-            print_report(metrics, stage, Path(self.logger.log_dir) if self.logger else None)
-
-
-def _users_mistake(error: BaseException | None) -> BaseException | None:
-    """The mistake behind an exception, which jsonargparse may have wrapped in others; None if it is a defect."""
-    while error is not None and not isinstance(error, (UserError, MisconfigurationException)):
-        error = error.__cause__
-    return error
+            print_report(metrics, stage, checkpoint, Path(self.logger.log_dir) if self.logger else None)
 
 
 def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
@@ -173,10 +189,11 @@ def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
 
     Raises:
         UserError: after a user's mistake; the directory of a run without any result is removed.
-        StoppedError: if another process of the run failed first.
     """
     try:
-        with command_process([command, *complete_options(command, list(options))]):
+        # Lightning's own table of metrics cuts long names off: it is for who asks for it by --verbose.
+        quiet = ["--verbose=false"] if command in ("test", "validate") else []
+        with command_process([command, *quiet, *complete_options(command, list(options))]):
             cli.command = command
             cli.__init__(  # type: ignore[misc]
                 LitAutoencoder,
@@ -188,17 +205,11 @@ def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
     except ArgumentError as error:
         raise UserError(one_line(str(error))) from error
     except Exception as error:
-        mistake = _users_mistake(error)
-        stopped = cli.watch.settle(error, mistake is not None) if cli.watch is not None else None
-        if stopped is not None:
-            raise stopped from error
-        if mistake is None:
+        mistake = users_mistake(error)
+        if not mistake:
             raise
         cli.discard_run()
-        raise UserError(str(mistake)) from error
-    finally:
-        if cli.watch is not None:
-            cli.watch.close()
+        raise UserError(mistake) from error
 
 
 def run_trainer_command(command: str, options: Sequence[str]) -> int:
@@ -209,15 +220,15 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
         options: the words after it.
 
     Returns:
-        The exit status: 0, or that of the process whose failure stopped this one.
+        The exit status 0.
 
     Raises:
         UserError: after a user's mistake.
     """
-    cli = AnomalyCLI.__new__(AnomalyCLI)
-    try:
-        run_cli(cli, command, options)
-    except StoppedError as stopped:
-        report(stopped.failure, cli.trainer)
-        return stopped.failure.status
+    run = run_cli
+    if torch.distributed.is_torchelastic_launched():
+        from torch.distributed.elastic.multiprocessing.errors import record
+
+        run = record(run_cli)  # so that torchrun's last words name the error of the process that failed first
+    run(AnomalyCLI.__new__(AnomalyCLI), command, options)
     return 0

@@ -111,7 +111,7 @@ def _run_next(study: optuna.Study, plan: Plan, space: Space, console: Console) -
     from optuna.trial import TrialState
 
     from aeanomaly.commands.sweep.report import parameters
-    from aeanomaly.commands.sweep.study import give_back, next_trial
+    from aeanomaly.commands.sweep.study import next_trial, tell_failure
     from aeanomaly.commands.sweep.trial import run_trial, trial_folder
 
     trial = next_trial(study, plan, space)
@@ -123,10 +123,10 @@ def _run_next(study: optuna.Study, plan: Plan, space: Space, console: Console) -
         study.tell(trial, state=TrialState.PRUNED)
         console.print(f"{heading}: pruned, {reason}")
     except KeyboardInterrupt:
-        give_back(study, trial)
+        study.tell(trial, state=TrialState.FAIL)
         raise
     except Exception as error:
-        study.tell(trial, state=TrialState.FAIL)
+        tell_failure(study, trial)
         what = " ".join(str(error).split())
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         console.print(f"{heading}: failed, {kind}{what[:300]}; see {trial_folder(plan, trial.number) / 'log.txt'}")
@@ -150,12 +150,12 @@ def _report(study: optuna.Study, plan: Plan, root: str | None, console: Console,
     from optuna.trial import TrialState
 
     from aeanomaly.commands.sweep.report import ranked, table_of_best, write_best
-    from aeanomaly.commands.sweep.study import finished, real_failures
+    from aeanomaly.commands.sweep.study import failures, finished
 
     trials = finished(study)
     best = ranked(trials)
     pruned = sum(trial.state == TrialState.PRUNED for trial in trials)
-    failed = real_failures(study)
+    failed = failures(study)
     console.print(
         f"Study {plan.study}: complete {len(best)}, pruned {pruned}, failed {failed}."
         + (
@@ -169,7 +169,7 @@ def _report(study: optuna.Study, plan: Plan, root: str | None, console: Console,
             return
         raise UserError(f"no trial could be completed; the logs are {plan.out}/trial_*/log.txt")
     table = table_of_best(trials)
-    # Figures that are cut off would be of no use, whatever the width.
+    # Values that are cut off would be of no use, whatever the width.
     console.width = max(console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum)
     console.print(table)
     path = write_best(plan, best[0], root)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
 from aeanomaly.runs.config_files import read_config
 from aeanomaly.runs.layout import LOGS
 
-PRUNERS = ("median", "hyperband", "none")
-
-_KEYS = ("base", "overrides", "space", "trials", "startup_trials", "min_epochs", "pruner", "seed", "study", "storage")
 # The sweep decides where a trial writes, and every trial is trained from its start.
 _OURS = ("config", "ckpt_path", "print_config", "trainer.default_root_dir", "trainer.logger", "trainer.fast_dev_run")
 # Among runs that are judged on other images, or whose training set is spoilt on purpose, the lowest loss means nothing.
@@ -44,7 +41,7 @@ class Plan:
         trials: how many trials shall have finished in the end, pruned ones included.
         startup_trials: how many are drawn at random, and not pruned, before there is something to go by.
         min_epochs: epochs before which no trial is pruned.
-        pruner: one of `PRUNERS`.
+        pruner: ``median``, ``hyperband`` or ``none``.
         seed: of the sampler.
         study: name of the study.
         storage: URL of the study's database; None for an SQLite file in ``out``.
@@ -74,6 +71,43 @@ def option(key: str, value: Any) -> str:
     return f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
 
 
+@dataclass
+class SweepFile:
+    """The keys of a sweep file; ``configs/sweep/dense.yaml`` explains each.
+
+    Raises:
+        UserError: if a value is out of range.
+    """
+
+    base: list[str]
+    space: dict[str, Any]
+    trials: int
+    overrides: dict[str, Any] | None = None
+    startup_trials: int = 5
+    min_epochs: int = 3
+    pruner: Literal["median", "hyperband", "none"] | None = "median"
+    seed: int = 0
+    study: str | None = None
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.base:
+            raise UserError("base must list config files, such as [configs/base.yaml]")
+        for name in self.base:
+            read_config(Path(name), "base")
+        if not self.space:
+            raise UserError(
+                "space must hold the keys to search, such as model.optimizer.lr: {low: 0.001, high: 0.1, log: true}"
+            )
+        for key, least in (("trials", 1), ("startup_trials", 1), ("min_epochs", 1), ("seed", 0)):
+            if getattr(self, key) < least:
+                raise UserError(f"{key} must be at least {least}, got {getattr(self, key)}")
+        if self.study is not None and (not self.study or self.study.startswith(".") or set(self.study) & set("/\\")):
+            raise UserError(f"study must be a name that can be that of a folder, got {self.study!r}")
+        if self.storage is not None and "://" not in self.storage:
+            raise UserError(f"storage must be a URL such as sqlite:///study.db, got {self.storage!r}")
+
+
 def read_plan(file: Path, out: Path | None = None, trials: int | None = None, extra: Sequence[str] = ()) -> Plan:
     """Read and check the YAML of a sweep.
 
@@ -87,64 +121,31 @@ def read_plan(file: Path, out: Path | None = None, trials: int | None = None, ex
         UserError: for whatever is missing, unknown or out of range.
     """
     content = read_config(file)
-    for key in content:
-        if key in ("monitor", "direction", "metric"):
+    for key in ("monitor", "direction", "metric"):
+        if key in content:
             raise UserError(
                 f"{file}: {key} cannot be chosen: a sweep minimises val/loss of normal images, so that no "
                 "anomaly has a part in the choice; drop that key"
             )
-        if key not in _KEYS:
-            close = difflib.get_close_matches(str(key), _KEYS, n=1)
-            raise UserError(
-                f"{file}: unknown key {key!r}; "
-                + (f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(_KEYS)}")
-            )
-    base, overrides, space = content.get("base"), content.get("overrides") or {}, content.get("space")
-    base = [base] if isinstance(base, str) else base
-    if not base or not isinstance(base, list) or not all(isinstance(name, str) for name in base):
-        raise UserError(f"{file}: base must list config files, such as [configs/base.yaml]")
-    for name in base:
-        read_config(Path(name), f"{file}: base")
-    if not space or not isinstance(space, dict):
-        raise UserError(
-            f"{file}: space must hold the keys to search, such as model.optimizer.lr: {{low: 0.001, "
-            "high: 0.1, log: true}"
-        )
-    if not isinstance(overrides, dict):
-        raise UserError(f"{file}: overrides must hold dotted keys and values")
-    fixed = [*(option(key, value) for key, value in overrides.items()), *extra]
-    _check_keys(file, space, fixed)
-    pruner = content.get("pruner", "median")
-    pruner = "none" if pruner is None else pruner
-    if pruner not in PRUNERS:
-        raise UserError(f"{file}: pruner must be one of {', '.join(PRUNERS)}, got {pruner!r}")
-    study = content.get("study", file.stem)
-    if not isinstance(study, str) or not study or study.startswith(".") or set(study) & set("/\\"):
-        raise UserError(f"{file}: study must be a name that can be that of a folder, got {study!r}")
-    storage = content.get("storage")
-    if storage is not None and (not isinstance(storage, str) or "://" not in storage):
-        raise UserError(f"{file}: storage must be a URL such as sqlite:///study.db, got {storage!r}")
+    if isinstance(content.get("base"), str):
+        content["base"] = [content["base"]]
+    known = typed(SweepFile, content, str(file))
+    fixed = [*(option(key, value) for key, value in (known.overrides or {}).items()), *extra]
+    _check_keys(file, known.space, fixed)
+    study = known.study or file.stem
     return Plan(
-        base=tuple(base),
+        base=tuple(known.base),
         fixed=tuple(fixed),
-        space=space,
-        trials=trials if trials is not None else _count(file, content, "trials", None, 1),
-        startup_trials=_count(file, content, "startup_trials", 5, 1),
-        min_epochs=_count(file, content, "min_epochs", 3, 1),
-        pruner=pruner,
-        seed=_count(file, content, "seed", 0, 0),
+        space=known.space,
+        trials=trials or known.trials,
+        startup_trials=known.startup_trials,
+        min_epochs=known.min_epochs,
+        pruner=known.pruner or "none",
+        seed=known.seed,
         study=study,
-        storage=storage,
+        storage=known.storage,
         out=out if out is not None else Path(LOGS, f"sweep_{study}"),
     )
-
-
-def _count(file: Path, content: Mapping[str, Any], key: str, default: int | None, least: int) -> int:
-    value = content.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        given = f"got {value!r}" if key in content else "it is missing"
-        raise UserError(f"{file}: {key} must be a whole number, at least {least}; {given}")
-    return value
 
 
 def _check_keys(file: Path, space: Mapping[Any, Any], fixed: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ MONITOR = "val/loss"  # of normal images; it is no option, so that nothing that 
 class ReportLoss(L.Callback):
     """Reports val/loss after each validation epoch, and ends the training of a hopeless trial.
 
-    Training ends as by early stopping, so that a pruned run too leaves its figures in metrics.json.
+    Training ends as by early stopping, so that a pruned run too leaves its values in metrics.json.
 
     Args:
         trial: to whom it is reported.

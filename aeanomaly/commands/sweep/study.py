@@ -1,4 +1,4 @@
-"""The study: opened or continued, its next trial, and what became of trials whose process died."""
+"""The study: opened or continued, its next trial, and what became of the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from aeanomaly.commands.sweep.space import Space
 from aeanomaly.errors import UserError
 from aeanomaly.runs.config_files import read_config
 
-_REPEATS = "repeats"  # the number of the lost trial whose parameters a trial tries again
+_FAILED = "failed"  # marks a trial that failed by itself
 
 
 @contextlib.contextmanager
@@ -49,7 +49,12 @@ def only_sweep(out: Path) -> Iterator[None]:
 
 
 def open_study(plan: Plan, space: Space) -> optuna.Study:
-    """Create the study, or continue it: trials that were running when their process died are queued again.
+    """Create the study, or continue it.
+
+    Trials that were running when their process died are told to have failed, and `next_trial` draws their settings
+    again. Optuna's heartbeat with its retry callback would do neither here: it takes a trial for dead only after a time
+    of grace, so that the same command, given at once, would go on with other settings; here the lock of the folder
+    tells that nobody is at work.
 
     Call it within `only_sweep`, so that no running trial belongs to a living process.
 
@@ -82,7 +87,7 @@ def open_study(plan: Plan, space: Space) -> optuna.Study:
             "ones: give this sweep another study name"
         )
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        give_back(study, trial)
+        study.tell(trial.number, state=TrialState.FAIL)
     return study
 
 
@@ -105,21 +110,14 @@ def _settings(plan: Plan, space: Space) -> dict[str, Any]:
     return settings
 
 
-def give_back(study: optuna.Study, trial: FrozenTrial | Trial) -> None:
-    """Mark an interrupted trial as failed, and queue its parameters for a new one."""
-    queued = [other.user_attrs.get(_REPEATS) for other in study.get_trials(deepcopy=False)]
-    if trial.number not in queued:  # it is, if this function itself was interrupted
-        study.enqueue_trial(trial.params, user_attrs={_REPEATS: trial.number})
-    study.tell(trial.number, state=TrialState.FAIL)
-
-
 def next_trial(study: optuna.Study, plan: Plan, space: Space) -> Trial:
-    """A trial with its parameters drawn, or those of an interrupted one.
+    """A trial with its parameters drawn.
 
-    The sampler starts from the seed and the number of trials so far. A sampler seeded once would, in a process that
-    continues a study, draw the first trials again.
+    The sampler starts from the seed and the number of trials that have ended by themselves. So the same trials are
+    drawn whether or not the sweep was interrupted: after an interruption, those of the lost trial again. A sampler
+    seeded once would, in a process that continues a study, draw the first trials again.
     """
-    ended = len(finished(study)) + real_failures(study)
+    ended = len(finished(study)) + failures(study)
     seed = int(np.random.SeedSequence([plan.seed, ended]).generate_state(1)[0])
     study.sampler = TPESampler(n_startup_trials=plan.startup_trials, seed=seed)
     return study.ask(space)
@@ -130,8 +128,13 @@ def finished(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def real_failures(study: optuna.Study) -> int:
+def failures(study: optuna.Study) -> int:
     """How many trials failed by themselves, not by being interrupted."""
-    trials = study.get_trials(deepcopy=False)
-    lost = {trial.user_attrs.get(_REPEATS) for trial in trials}
-    return sum(trial.state == TrialState.FAIL and trial.number not in lost for trial in trials)
+    trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return sum(_FAILED in trial.user_attrs for trial in trials)
+
+
+def tell_failure(study: optuna.Study, trial: Trial) -> None:
+    """Tell the study that a trial failed by itself, so that other settings are drawn next."""
+    trial.set_user_attr(_FAILED, True)
+    study.tell(trial, state=TrialState.FAIL)

@@ -16,7 +16,6 @@ from optuna.trial import Trial
 
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.trainer_cli import AnomalyCLI, run_cli
-from aeanomaly.commands.process_restored import process_restored
 from aeanomaly.commands.sweep.plan import Plan, option
 from aeanomaly.commands.sweep.pruning import ReportLoss
 from aeanomaly.errors import UserError
@@ -60,8 +59,7 @@ def resolve(words: Sequence[str]) -> tuple[dict[str, Any], str]:
         UserError: if a key or a value is wrong.
     """
     cli = ParsingCLI.__new__(ParsingCLI)
-    with process_restored():
-        run_cli(cli, "fit", words)
+    run_cli(cli, "fit", words)
     return cli.config_dump, cli.text
 
 
@@ -124,8 +122,7 @@ def run_trial(plan: Plan, trial: Trial, watch: Callable[[int, float], None]) -> 
     with (folder / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         print(shlex.join(["python", "-m", "aeanomaly", "fit", *words]), flush=True)
         try:
-            with process_restored():
-                run_cli(cli, "fit", words)
+            run_cli(cli, "fit", words)
         except UserError as error:
             print(f"error: {error}")
             raise

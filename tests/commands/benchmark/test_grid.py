@@ -57,13 +57,13 @@ def test_without_protocol_the_classes_stay_those_of_the_base(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"protocl": "one-class"}, "unknown key 'protocl'"),
-        ({"protocol": "both"}, "protocol must be one of leave-one-out, one-class"),
+        ({"protocl": "one-class"}, "unknown key 'protocl'; did you mean 'protocol'"),
+        ({"protocol": "both"}, "protocol: expected one of leave-one-out, one-class or nothing, got .both."),
         ({"protocol": "one-class"}, "needs the list `classes`"),
         ({"base": ["nowhere.yaml"]}, "'nowhere.yaml' does not exist"),
         ({"base": []}, "at least one complete config"),
-        ({"seeds": 3}, "`seeds` must be a list"),
-        ({"methods": ["a"]}, "`methods` must hold keys and values"),
+        ({"seeds": 3}, "seeds: expected list or nothing, got .3."),
+        ({"methods": ["a"]}, "methods: expected dict or nothing, got "),
         ({"seeds": [1, 1]}, "a value stands twice"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from aeanomaly.commands.compare.columns import choose_metrics, differing, higher_is_better, match_key
 from aeanomaly.commands.compare.formats import to_table
 from aeanomaly.commands.compare.sorting import sort_rows
-from aeanomaly.commands.compare.table import Comparison, compare_runs, summarize
+from aeanomaly.commands.compare.table import Comparison, compare_runs
 from aeanomaly.errors import UserError
 from aeanomaly.runs.hyperparameters import short_key
 from aeanomaly.runs.reading import Run
@@ -23,12 +23,12 @@ AUROC = "test/auroc/kmeans"
 def run(
     number: int,
     auroc: float | None = 0.5,
-    figures: dict[str, float] | None = None,
+    values: dict[str, float] | None = None,
     settings: dict[str, Any] | None = None,
 ) -> Run:
     record = {} if auroc is None else {AUROC: auroc}
     flat = {"seed": number, "model.net.code_size": 5, "model.optimizer.lr": 0.01}
-    return Run(Path(f"logs/version_{number}"), record | (figures or {}), flat | (settings or {}))
+    return Run(Path(f"logs/version_{number}"), record | (values or {}), flat | (settings or {}))
 
 
 def names(comparison: Comparison) -> list[str]:
@@ -39,10 +39,10 @@ def names(comparison: Comparison) -> list[str]:
 
 
 def test_metrics_by_name_ending_and_pattern() -> None:
-    figures = dict.fromkeys(
+    values = dict.fromkeys(
         ["val/loss", "val/auroc/kmeans", "test/auroc/gmm", "test/aupr/kmeans", "test/normal_accuracy/kmeans@35"], 0.5
     )
-    runs = [run(0, figures=figures), run(1, figures={"fit_seconds": 3.0})]
+    runs = [run(0, values=values), run(1, values={"fit_seconds": 3.0})]
     assert choose_metrics(runs) == ["test/auroc/gmm", AUROC, "fit_seconds"]
     for wanted, expected in {
         "auroc": ["test/auroc/gmm", AUROC],
@@ -63,7 +63,7 @@ def test_metrics_by_name_ending_and_pattern() -> None:
     assert choose_metrics([run(0, None)], ["auroc"]) == []  # nothing finished yet is no mistake
 
 
-def test_without_anomalies_there_is_no_auroc_but_other_figures() -> None:
+def test_without_anomalies_there_is_no_auroc_but_other_values() -> None:
     assert choose_metrics([run(0, None, {"test/normal_accuracy/kmeans@35": 0.9, "seed": 1})]) == [
         "test/normal_accuracy/kmeans@35"
     ]
@@ -105,7 +105,7 @@ def test_columns_are_the_hyperparameters_that_differ_between_the_rows_shown() ->
 
 
 def test_the_cost_alone_puts_no_unfinished_run_into_the_table() -> None:
-    runs = [run(0, figures={"fit_seconds": 3.0}), run(1, None, {"fit_seconds": 4.0})]
+    runs = [run(0, values={"fit_seconds": 3.0}), run(1, None, {"fit_seconds": 4.0})]
     assert names(compare_runs(runs)) == ["0"]
     assert names(compare_runs(runs, metrics=["fit_seconds"])) == ["0", "1"]
 
@@ -165,7 +165,7 @@ def test_numbers_before_words() -> None:
 
 
 def test_a_column_that_is_not_there() -> None:
-    comparison = compare_runs([run(0), run(1, figures={"test/aupr/kmeans": 0.1})], metrics=["auroc", "aupr"])
+    comparison = compare_runs([run(0), run(1, values={"test/aupr/kmeans": 0.1})], metrics=["auroc", "aupr"])
     with pytest.raises(UserError, match=r"no column 'x'; columns: run, auroc/kmeans, aupr/kmeans, seed$"):
         sort_rows(comparison, "x")
     with pytest.raises(UserError, match="'kmeans' may be any of"):
@@ -177,29 +177,13 @@ def test_a_column_that_is_not_there() -> None:
 # groups
 
 
-def test_mean_and_deviation_of_a_sample() -> None:
-    values = [0.91, 0.934, 0.9525]
-    figure = summarize(values)
-    assert figure.mean == pytest.approx(statistics.mean(values), rel=1e-15)
-    assert figure.std == pytest.approx(statistics.stdev(values), rel=1e-12)
-    assert figure.n == 3
-    assert (summarize([0.5]).mean, summarize([0.5]).std, summarize([0.5]).n) == (0.5, None, 1)
-    assert (summarize([0.5, math.nan]).mean, summarize([0.5, math.nan]).std, summarize([0.5, math.nan]).n) == (
-        0.5,
-        None,
-        1,
-    )
-    assert math.isnan(summarize([math.nan, math.inf]).mean)
-    assert summarize([math.inf]).mean == math.inf
-
-
 def test_runs_that_differ_only_in_seed_become_one_row() -> None:
     runs = [run(n, 0.5 + n / 10, settings={"model.net.code_size": 2 if n < 3 else 8}) for n in range(5)]
     unknown = Run(Path("logs/version_7"), {AUROC: 0.1}, None)
     comparison = compare_runs([*runs, unknown], group_by=[])
     assert names(comparison) == ["0 +2", "3 +1", "7"]  # what has no config goes with nothing
-    assert [row.figures[AUROC].n for row in comparison.rows] == [3, 2, 1]
-    assert comparison.rows[0].figures[AUROC].std == pytest.approx(statistics.stdev([0.5, 0.6, 0.7]))
+    assert [row.values[AUROC].n for row in comparison.rows] == [3, 2, 1]
+    assert comparison.rows[0].values[AUROC].std == pytest.approx(statistics.stdev([0.5, 0.6, 0.7]))
     assert comparison.keys == ["model.net.code_size"]
     assert comparison.notes == ["mean ± sample standard deviation over n runs that differ in: seed"]
 
@@ -208,7 +192,7 @@ def test_a_row_for_each_combination_of_given_hyperparameters() -> None:
     runs = [run(n, n / 10, settings={"model.net.code_size": n % 2, "model.optimizer.lr": n / 10}) for n in range(4)]
     comparison = compare_runs(runs, group_by=["code_size"])
     assert names(comparison) == ["0 +1", "1 +1"]
-    assert [row.figures[AUROC].mean for row in comparison.rows] == pytest.approx([0.1, 0.2])
+    assert [row.values[AUROC].mean for row in comparison.rows] == pytest.approx([0.1, 0.2])
     assert comparison.keys == ["model.net.code_size"]
     assert comparison.notes[0].endswith("differ in: seed, model.optimizer.lr")
     assert names(compare_runs(runs, group_by=["code_size", "optimizer.lr"])) == ["0", "1", "2", "3"]
@@ -230,13 +214,13 @@ def test_groups_are_sorted_by_mean_or_size() -> None:
 def test_a_run_that_repeats_another_is_pointed_out() -> None:
     comparison = compare_runs([run(1), run(2, settings={"seed": 1}), run(3)], group_by=[])
     assert comparison.notes[1:] == ["version_2 has the settings and seed of version_1; both count"]
-    assert comparison.rows[0].figures[AUROC].n == 3
+    assert comparison.rows[0].values[AUROC].n == 3
     unseeded = compare_runs([run(1, settings={"seed": "false"}), run(2, settings={"seed": "false"})], group_by=[])
     assert unseeded.notes == []
 
 
-def test_a_figure_that_a_run_of_the_group_lacks_is_counted() -> None:
-    comparison = compare_runs([run(1, figures={"fit_seconds": 2.0}), run(2), run(3, math.nan)], group_by=[])
+def test_a_value_that_a_run_of_the_group_lacks_is_counted() -> None:
+    comparison = compare_runs([run(1, values={"fit_seconds": 2.0}), run(2), run(3, math.nan)], group_by=[])
     cells = [next(iter(column.cells)) for column in to_table(comparison).columns]
     assert [str(cell) for cell in cells] == ["version_1 +2", "3", "0.5000 ± 0.0000 (2)", "2 (1)"]
 

@@ -190,3 +190,15 @@ def test_val_figures_are_those_of_the_tested_checkpoint(run_dir: Path, metrics: 
     assert best["val_metrics"]
     for name, value in best["val_metrics"].items():
         assert metrics[name] == value
+
+
+def test_scores_fitted_at_the_end_are_in_the_tested_checkpoint(fit: Callable[..., Path]) -> None:
+    end = "{class_path: aeanomaly.callbacks.FitScores, init_args: {when: end}}"
+    best = "{class_path: lightning.pytorch.callbacks.ModelCheckpoint, init_args: {monitor: val/loss}}"
+    run = fit("--trainer.callbacks", f"[{end}, {best}]")
+    (best,) = (run / "checkpoints").glob("*.ckpt")
+    content = torch.load(best, weights_only=True)
+    assert content["state_dict"]["detector.scores.kmeans.centres"].shape == (9, 5)
+    metrics = yaml.safe_load((run / "metrics.json").read_text())
+    assert metrics["val/auroc/kmeans"] == content["val_metrics"]["val/auroc/kmeans"]
+    assert "test/normal_accuracy/kmeans@alarm5" in metrics

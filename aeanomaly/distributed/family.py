@@ -1,0 +1,45 @@
+"""A process and those that it has started end together."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import threading
+import time
+
+from lightning.pytorch import Trainer
+
+_PERIOD = 1.0  # seconds between two looks at the parent
+_GRACE = 5.0  # seconds for a child to end, and to say why, by itself
+
+
+def end_together(trainer: Trainer) -> None:
+    """See to it that no process of a run on this machine outlives the one that started it.
+
+    The other direction, a child that fails, is Lightning's observer of child processes, or torchrun. Lightning leaves
+    two cases: a first process that fails does not end its children, and children do not notice that it was killed.
+    Those in a collective of gloo get an error then; those in one of NCCL wait for a timeout of ten minutes or more.
+
+    Args:
+        trainer: of the run; its children need not be there yet.
+    """
+    if trainer.local_rank == 0:
+        atexit.register(_end_children, trainer)  # after the error has been printed
+    else:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_children(trainer: Trainer) -> None:
+    for child in getattr(trainer.strategy.launcher, "procs", ()):  # Lightning's public list of what it has started
+        try:
+            child.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            child.kill()  # a process in a collective does not hear a gentler signal
+            child.wait()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PERIOD)
+    os._exit(1)  # the main thread may wait in a collective and cannot be woken

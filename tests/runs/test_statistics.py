@@ -1,0 +1,33 @@
+"""Mean, spread and best of several runs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import pytest
+
+from aeanomaly.runs.statistics import Spread, best_mean, summarize
+
+
+def test_mean_and_deviation_of_a_sample() -> None:
+    values = [0.91, 0.934, 0.9525]
+    spread = summarize(values)
+    assert spread.mean == pytest.approx(statistics.mean(values), rel=1e-15)
+    assert spread.std == pytest.approx(statistics.stdev(values), rel=1e-12)
+    assert spread.n == 3
+
+
+def test_values_that_are_not_finite_do_not_count() -> None:
+    assert summarize([0.5]) == summarize([0.5, math.nan]) == Spread(0.5, None, 1)
+    assert math.isnan(summarize([math.nan, math.inf]).mean)
+    assert math.isnan(summarize([]).mean)
+    assert summarize([math.inf]) == Spread(math.inf, None, 0)
+
+
+def test_best_mean() -> None:
+    spreads = [summarize(values) for values in ([0.5, 0.7], [0.9], [math.nan], [0.1, 0.3])]
+    assert best_mean(spreads, True) == 0.9
+    assert best_mean(spreads, False) == pytest.approx(0.2)
+    assert best_mean(spreads, None) is None
+    assert best_mean(spreads[1:3], True) is None  # one alone is not the best of anything
