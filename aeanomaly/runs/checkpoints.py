@@ -93,7 +93,7 @@ def chosen_checkpoint(trainer: Trainer) -> Path | None:
 
 
 def checkpoint_to_test(trainer: Trainer) -> Path | None:
-    """The checkpoint to test after a fit: the chosen one, else any that was kept.
+    """The checkpoint to test after a fit: the chosen one, or where nothing is monitored any that was kept.
 
     None stands for the weights at the end of training, where no checkpoints are kept.
 
@@ -103,8 +103,9 @@ def checkpoint_to_test(trainer: Trainer) -> Path | None:
     if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a batch of everything, of which nothing is kept
         return None
     kept = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
-    others = (Path(callback.best_model_path) for callback in kept if callback.best_model_path)
-    best = chosen_checkpoint(trainer) or next(others, None)
+    best = chosen_checkpoint(trainer)
+    if best is None and kept and not any(callback.monitor for callback in kept) and kept[0].best_model_path:
+        best = Path(kept[0].best_model_path)
     if best is None and (kept or "val/loss" not in trainer.callback_metrics):
         limits = f"max_epochs {trainer.max_epochs}, max_steps {trainer.max_steps}"
         raise UserError(

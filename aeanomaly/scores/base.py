@@ -24,10 +24,11 @@ class Fitted(nn.Module):
         return all(buffer.numel() for buffer in self.buffers())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Fitted state has the size of what it was fitted on, which a fresh module cannot know.
+        # Fitted state has the size of what it was fitted on, which a fresh module cannot know; and what was fitted in
+        # inference mode cannot be written to.
         for name, buffer in self.named_buffers(recurse=False):
             saved = state_dict.get(prefix + name)
-            if saved is not None and saved.shape != buffer.shape:
+            if saved is not None:
                 setattr(self, name, buffer.new_empty(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
