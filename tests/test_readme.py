@@ -12,6 +12,7 @@ from aeanomaly.commands.main import main
 from tests.conftest import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
+PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 INSTALL, TEST, *OTHERS = BLOCKS
 
@@ -48,6 +49,15 @@ def test_every_other_command_runs_in_order(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_files_that_are_linked_exist() -> None:
-    for page in (REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")):
+    for page in PAGES:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_files_of_the_package_that_are_named_exist() -> None:
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":  # it tells of what was
+            continue
+        rooms = "callbacks|commands|data|distributed|evaluation|models|plots|runs|scores|training"
+        for path in re.findall(rf"`(?:aeanomaly/)?((?:{rooms})/[\w/]+\.py)`", page.read_text()):
+            assert (REPOSITORY / "aeanomaly" / path).is_file(), f"{page.name}: {path}"
