@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 import yaml
 
 import aeanomaly
-from aeanomaly.outputs import Evaluation
+from aeanomaly.outputs import Evaluation, global_seed
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.hyperparameters import flatten_config
 from aeanomaly.runs.logger import RunLogger
@@ -189,9 +188,8 @@ def _threshold_values(evaluation: Evaluation) -> dict[str, float]:
 
 def _environment(trainer: L.Trainer) -> dict[str, Any]:
     data = _data(trainer)
-    seed = os.environ.get("PL_GLOBAL_SEED")
     record: dict[str, Any] = {
-        "seed": int(seed) if seed is not None else None,
+        "seed": global_seed(),
         "precision": str(trainer.precision),  # the effective one: fp16 on a CPU silently becomes bf16
         "accelerator": trainer.strategy.root_device.type,
         "devices": trainer.world_size,

@@ -14,7 +14,7 @@ class Autoencoder(nn.Module, ABC):
     """A net that compresses images to codes and reconstructs them.
 
     A new architecture defines `encode` and `decode`. One whose loss is more than the mean squared error (a variational
-    or a denoising one) also overrides `loss`; one that compares something else than the image overrides `forward`.
+    or a denoising one) also overrides `training_loss`; one that compares something else than the image overrides `forward`.
 
     Attributes:
         image_shape: (C, H, W) of the images that the net takes, or None if it takes any.
@@ -35,17 +35,14 @@ class Autoencoder(nn.Module, ABC):
         code = self.encode(x)
         return Output(code=code, reconstruction=self.decode(code), target=x)
 
-    def loss(self, x: Tensor) -> Tensor:
-        """The training loss of a batch of (B, C, H, W) images, a scalar averaged over images and pixels."""
-        return _mean_squared_error(self(x))
+    def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
+        """The named terms of the training loss, whose sum is trained on, and the output for the same images.
 
-    def loss_and_output(self, x: Tensor) -> tuple[Tensor, Output]:
-        """`loss` and `forward` of a batch; one pass through the net gives both, unless `loss` does something else."""
-        if type(self).loss is not Autoencoder.loss:
-            return self.loss(x), self(x)
+        Args:
+            x: (B, C, H, W) images in [0, 1].
+
+        Returns:
+            Scalars by name, averaged over images, and the `Output`.
+        """
         output: Output = self(x)
-        return _mean_squared_error(output), output
-
-
-def _mean_squared_error(output: Output) -> Tensor:
-    return functional.mse_loss(output.reconstruction, output.target)
+        return {"reconstruction": functional.mse_loss(output.reconstruction, output.target)}, output

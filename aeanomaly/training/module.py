@@ -17,7 +17,8 @@ from aeanomaly.models.base import Autoencoder
 from aeanomaly.outputs import Batch, Evaluation, Output
 from aeanomaly.scores.base import Score
 from aeanomaly.training.optim import Adam
-from aeanomaly.training.train_half import TrainingModule
+from aeanomaly.training.running_loss import total
+from aeanomaly.training.training_module import TrainingModule
 
 
 class LitAutoencoder(TrainingModule):
@@ -34,8 +35,9 @@ class LitAutoencoder(TrainingModule):
         lr_scheduler: makes the learning-rate schedule from the optimiser; None for a constant rate.
         lr_interval: whether the schedule moves every epoch or every step.
         steps_per_call: optimiser steps that a call of Lightning's training loop takes at most; ``auto`` for what the
-            device is quickest with. It changes the speed only, see `aeanomaly.training.stepping`.
-        cuda_graph: whether to replay a recorded step on a GPU, see `aeanomaly.training.captured`; no effect on a CPU.
+            device is quickest with. It changes the speed only, see `TrainingModule`.
+        cuda_graph: experimental: whether to replay a recorded loss on a GPU, see `aeanomaly.training.graphed`; no effect
+            on a CPU.
 
     Raises:
         UserError: if two scores or two thresholds have the same name, or ``steps_per_call`` is below 1.
@@ -54,7 +56,8 @@ class LitAutoencoder(TrainingModule):
         steps_per_call: int | Literal["auto"] = "auto",
         cuda_graph: bool = False,
     ) -> None:
-        super().__init__(net, optimizer, lr_scheduler, lr_interval, steps_per_call, cuda_graph)
+        super().__init__(optimizer, lr_scheduler, lr_interval, steps_per_call, cuda_graph)
+        self.net = net
         for kind, names in (("scores", [s.name for s in scores]), ("thresholds", [t.name for t in thresholds])):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -79,6 +82,7 @@ class LitAutoencoder(TrainingModule):
 
     def setup(self, stage: str) -> None:
         """Check that the net fits the images, before anything runs."""
+        super().setup(stage)
         shape = getattr(getattr(self.trainer, "datamodule", None), "image_shape", None)
         expected = getattr(self.net, "image_shape", None)
         if shape and expected and tuple(shape) != tuple(expected):
@@ -104,11 +108,11 @@ class LitAutoencoder(TrainingModule):
         normal = ~batch.is_anomaly
         count = int(normal.sum())
         if 0 < count == len(normal):  # nearly always: the loader has the normal images first
-            loss, output = self.net.loss_and_output(batch.image)
-            self._collector.add_loss(loss, count)
+            terms, output = self.net.training_loss(batch.image)
+            self._collector.add_loss(total(terms), count)
             return self._observe(batch, output)
         if count:
-            self._collector.add_loss(self.net.loss(batch.image[normal]), count)
+            self._collector.add_loss(total(self.net.training_loss(batch.image[normal])[0]), count)
         return self._observe(batch, self(batch.image))
 
     def test_step(self, batch: Batch, batch_idx: int) -> Any:
@@ -129,6 +133,7 @@ class LitAutoencoder(TrainingModule):
         """Log the monitored quantity. Anomalous images have no part in it."""
         if not self.trainer.sanity_checking:
             self.log("val/loss", self._collector.mean_loss(self.trainer.strategy), prog_bar=True, sync_dist=True)
+            self.log_axis()
 
     def normal_outputs(self, reads: Sequence[str]) -> Output:
         """The named fields of the normal images of the current validation pass, gathered, ordered by index."""

@@ -29,7 +29,7 @@ from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Batch
 from aeanomaly.scores.reconstruction import ReconstructionError
 from aeanomaly.training.module import LitAutoencoder
-from aeanomaly.training.stepping import STEPS_ON_CPU, steps_per_call
+from aeanomaly.training.single_steps import STEPS_ON_CPU
 
 
 class NoisyAutoencoder(DenseAutoencoder):
@@ -72,7 +72,7 @@ def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
 SCHEDULE = {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.99}}
 VARIANTS = {
     "plain": [],
-    "noise": ["--model.net", "tests.training.test_stepping.NoisyAutoencoder", "--model.net.image_shape", "[1,8,8]"],
+    "noise": ["--model.net", "tests.training.test_training_module.NoisyAutoencoder", "--model.net.image_shape", "[1,8,8]"],
     "schedule by steps": ["--model.lr_scheduler", json.dumps(SCHEDULE), "--model.lr_interval", "step"],
     "schedule by epochs": ["--model.lr_scheduler", json.dumps(SCHEDULE)],
     "bfloat16": ["--trainer.precision", "bf16-mixed"],
