@@ -170,7 +170,8 @@ def index_loader(table: ImageTable, batches: IndexBatches, chunk_size: int = 1) 
         batches: which of them make up which batch.
         chunk_size: more than 1 gives `TableChunk` objects of so many batches; see `chunks_before` for their number.
     """
-    # batch_size=None: the sampler's items are whole batches already.
-    loader = IndexLoader(table, batch_size=None, sampler=batches, collate_fn=_as_is)
+    # batch_size=None: the sampler's items are whole batches already. A generator of its own, from which a `DataLoader`
+    # draws a number in every pass: a net's noise must not depend on how often and in what way it is read.
+    loader = IndexLoader(table, batch_size=None, sampler=batches, collate_fn=_as_is, generator=torch.Generator())
     loader.chunk_size = chunk_size
     return loader

@@ -14,7 +14,8 @@ class Autoencoder(nn.Module, ABC):
     """A net that compresses images to codes and reconstructs them.
 
     A new architecture defines `encode` and `decode`. One whose loss is more than the mean squared error (a variational
-    or a denoising one) also overrides `training_loss`; one that compares something else than the image overrides `forward`.
+    or a denoising one) also overrides `training_loss`; one that compares something else than the image overrides
+    `forward`.
 
     Attributes:
         image_shape: (C, H, W) of the images that the net takes, or None if it takes any.

@@ -45,7 +45,7 @@ def graphed_loss(
         record: makes the recording; another one for tests without a GPU.
 
     Raises:
-        UserError: if the net cannot be recorded, or draws random numbers on the CPU, which would be the same ever after.
+        UserError: if the net cannot be recorded, or draws random numbers on the CPU, which would stay the same.
     """
     loss, before, cached = _Loss(net), _random_states(), torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)  # a recording must cast the weights anew in every step

@@ -36,8 +36,8 @@ class LitAutoencoder(TrainingModule):
         lr_interval: whether the schedule moves every epoch or every step.
         steps_per_call: optimiser steps that a call of Lightning's training loop takes at most; ``auto`` for what the
             device is quickest with. It changes the speed only, see `TrainingModule`.
-        cuda_graph: experimental: whether to replay a recorded loss on a GPU, see `aeanomaly.training.graphed`; no effect
-            on a CPU.
+        cuda_graph: experimental: whether to replay a recorded loss on a GPU, see `aeanomaly.training.graphed`; no
+            effect on a CPU.
 
     Raises:
         UserError: if two scores or two thresholds have the same name, or ``steps_per_call`` is below 1.
@@ -133,7 +133,7 @@ class LitAutoencoder(TrainingModule):
         """Log the monitored quantity. Anomalous images have no part in it."""
         if not self.trainer.sanity_checking:
             self.log("val/loss", self._collector.mean_loss(self.trainer.strategy), prog_bar=True, sync_dist=True)
-            self.log_axis()
+            super().on_validation_epoch_end()
 
     def normal_outputs(self, reads: Sequence[str]) -> Output:
         """The named fields of the normal images of the current validation pass, gathered, ordered by index."""

@@ -197,10 +197,14 @@ class TrainingModule(L.LightningModule):
         """Mean training loss since it was last logged; reading it waits for the device."""
         return self._running_loss.mean()
 
-    def log_axis(self) -> None:
+    def on_validation_epoch_end(self) -> None:
         """Have what is logged in this hook stand at the latest step; Lightning would count calls."""
-        if self.trainer.state.fn == "fit":
-            self.log("step", float(self.global_step - 1))
+        if self.trainer.loggers and self.global_step:
+            self.log("step", float(self.global_step - (self.trainer.state.fn == "fit")))
+
+    def on_test_epoch_end(self) -> None:
+        """As `on_validation_epoch_end`."""
+        TrainingModule.on_validation_epoch_end(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the random state."""
