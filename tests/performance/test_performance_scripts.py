@@ -139,3 +139,11 @@ def test_result_without_a_section_is_refused(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(SystemExit, match="begin startup"):
         load("markdown_section", monkeypatch).write_section(page, "startup", "new")
     assert page.read_text() == "<!-- begin other -->\n<!-- end other -->\n"
+
+
+def test_busy_machine() -> None:
+    words = [sys.executable, str(BENCHMARKS / "busy_machine.py"), "--rounds", "1", "--epochs", "1", "--threads", "1"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert cells(done.stdout, "alone")[1] == "1.00"
+    assert float(cells(done.stdout, "beside 1 busy threads")[1]) > 0

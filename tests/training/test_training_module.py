@@ -76,7 +76,7 @@ VARIANTS = {
     "plain": [],
     "noise": [
         "--model.net",
-        "tests.training.test_training_module.NoisyAutoencoder",
+        f"{__name__}.NoisyAutoencoder",
         "--model.net.image_shape",
         "[1,8,8]",
     ],
@@ -311,10 +311,8 @@ def test_a_fit_ends_within_a_call_and_resumes_exactly(
 ) -> None:
     callbacks: list[L.Callback] = [SaveAt(step, tmp_path / "mid.ckpt")]
     callbacks += [Elapsing({"seconds": step})] if end == "max_time" else []
-    stopped, module = (
-        make_trainer(callbacks, max_epochs=3, max_steps=step if end == "max_steps" else -1),
-        make_module(size),
-    )
+    limit = step if end == "max_steps" else -1
+    stopped, module = make_trainer(callbacks, max_epochs=3, max_steps=limit), make_module(size)
     L.seed_everything(9)
     stopped.fit(module, make_data())
     assert (module.chunk_size, stopped.global_step) == (size, step)
@@ -356,7 +354,7 @@ class TwoTerms(DenseAutoencoder):
 
 @pytest.mark.parametrize("size", [1, 7])
 def test_each_term_of_a_loss_is_logged_and_their_sum_is_trained_on(size: int, fit: Callable[..., Path]) -> None:
-    net = ["--model.net", "tests.training.test_training_module.TwoTerms", "--model.net.image_shape", "[1,8,8]"]
+    net = ["--model.net", f"{__name__}.TwoTerms", "--model.net.image_shape", "[1,8,8]"]
     points = scalars(fit(*net, "--model.steps_per_call", str(size)))
     loss, *terms = ([value for _, value in points[f"train/{name}"]] for name in ("loss", "reconstruction", "size"))
     assert loss == pytest.approx([sum(parts) for parts in zip(*terms, strict=True)], rel=1e-6)
@@ -389,4 +387,4 @@ def test_a_schedule_that_follows_a_metric_moves_once_an_epoch() -> None:
         trainer = make_trainer([], max_epochs=4)
         trainer.fit(module, make_data())
         found.append(trainer.optimizers[0].param_groups[0]["lr"])
-    assert found[0] == found[1] == pytest.approx(1e-6)
+    assert found[0] == found[1] == pytest.approx(1e-7)

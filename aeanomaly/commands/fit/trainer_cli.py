@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
@@ -20,6 +21,7 @@ from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.errors import one_line
 from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.fit.report import print_report
+from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.distributed.failure_watch import FailureWatch, StoppedError, report
@@ -52,6 +54,7 @@ class AnomalyCLI(LightningCLI):
     command: str
     logger: RunLogger | None = None
     watch: FailureWatch | None = None
+    processors: ProcessorWatch | None = None
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The command at hand only, so that no parser is built for the others."""
@@ -133,6 +136,9 @@ class AnomalyCLI(LightningCLI):
         schedule = self.config_dump["model"].get("lr_scheduler") or {}
         monitors = [getattr(callback, "monitor", None) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
         refuse_anomalous_monitors([*monitors, (schedule.get("init_args") or {}).get("monitor")])
+        parameters = sum(parameter.numel() for parameter in self.model.net.parameters())
+        if self.trainer.world_size == 1 and self.processors is not None:  # for several processes Lightning chooses
+            choose_threads(parameters * self.datamodule.batch_size, self.processors.free())
         settle_memory()
 
     def after_fit(self) -> None:
@@ -201,12 +207,13 @@ def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
             cli.watch.close()
 
 
-def run_trainer_command(command: str, options: Sequence[str]) -> int:
+def run_trainer_command(command: str, options: Sequence[str], processors: ProcessorWatch | None = None) -> int:
     """Run one Trainer verb.
 
     Args:
         command: ``fit``, ``validate``, ``test`` or ``predict``.
         options: the words after it.
+        processors: started with the process, to choose the number of threads of a fit by; None leaves it as it is.
 
     Returns:
         The exit status: 0, or that of the process whose failure stopped this one.
@@ -215,9 +222,12 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
         UserError: after a user's mistake.
     """
     cli = AnomalyCLI.__new__(AnomalyCLI)
+    cli.processors, threads = processors, torch.get_num_threads()
     try:
         run_cli(cli, command, options)
     except StoppedError as stopped:
         report(stopped.failure, cli.trainer)
         return stopped.failure.status
+    finally:
+        torch.set_num_threads(threads)
     return 0
