@@ -48,7 +48,8 @@ class Progress(TQDMProgressBar):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move the bar, in steps also where a call of the loop takes several."""
-        loader, bar = trainer.train_dataloader, self.train_progress_bar
+        loader: Any = trainer.train_dataloader
+        bar = self.train_progress_bar
         size = getattr(loader, "chunk_size", 1)
         if size == 1:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)

@@ -91,7 +91,7 @@ class IndexBatches(DistributedSampler[Tensor]):
         self._resume_at = (epoch, served)
 
 
-class BatchesInOrder(IndexBatches, SequentialSampler):
+class BatchesInOrder(IndexBatches, SequentialSampler):  # type: ignore[misc]
     """The second kind; being a `SequentialSampler`, it is left alone by Lightning's ``overfit_batches``, too."""
 
 

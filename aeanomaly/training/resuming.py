@@ -27,8 +27,9 @@ def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
 def recount(checkpoint: dict[str, Any], chunk_size: int) -> None:
     """Have a checkpoint count in calls of this run, whatever the size of those of the run that wrote it.
 
-    Lightning counts steps in one place for automatic and in another for manual optimisation, and batches of an epoch in
-    calls of the training loop. It reads both from the checkpoint, after the hook in which this is called.
+    Lightning counts steps in one place for automatic, in another for manual optimisation and in a third for the axis of
+    loggers, and batches of an epoch in calls of the training loop. It reads them from the checkpoint, after the hook in
+    which this is called.
 
     Args:
         checkpoint: as it was read from its file; changed in place.
@@ -41,6 +42,9 @@ def recount(checkpoint: dict[str, Any], chunk_size: int) -> None:
     automatic = fit["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
     for counter in (automatic, fit["epoch_loop.manual_optimization.optim_step_progress"]):
         counter["total"]["ready"] = counter["total"]["completed"] = steps
+    epochs = fit["epoch_progress"]["current"]
+    within = epochs["processed"] < epochs["ready"]  # the latest step is counted for the axis of loggers only after it
+    fit["epoch_loop.state_dict"]["_batches_that_stepped"] = steps - within
     loaders = fit["state_dict"].get("combined_loader") or [{}]
     progress = fit["epoch_loop.batch_progress"]
     current, batches = progress["current"], loaders[0].get("batches")

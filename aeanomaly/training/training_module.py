@@ -67,7 +67,7 @@ class TrainingModule(L.LightningModule):
         most = 1 if single_steps_matter(self, TrainingModule) else auto
         if self.steps_per_call != "auto":
             most = min(most, self.steps_per_call)
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         self.chunk_size = data.serve_chunks(most) if hasattr(data, "serve_chunks") else 1
         self.automatic_optimization = self.chunk_size == 1
 
@@ -198,8 +198,8 @@ class TrainingModule(L.LightningModule):
         return self._running_loss.mean()
 
     def on_validation_epoch_end(self) -> None:
-        """Have what is logged in this hook stand at the latest step; Lightning would count calls."""
-        if self.trainer.loggers and self.global_step:
+        """Have what is logged in this hook stand at the latest step; Lightning counts calls."""
+        if not self.automatic_optimization and self.trainer.loggers and self.global_step:
             self.log("step", float(self.global_step - (self.trainer.state.fn == "fit")))
 
     def on_test_epoch_end(self) -> None:
