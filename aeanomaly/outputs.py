@@ -10,7 +10,7 @@ Shape legend, used by every docstring of the package:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -27,12 +27,37 @@ class Batch(NamedTuple):
     position: Tensor  # (B,) int64, of the image in its split
 
 
-class Batches(Protocol):
-    """Several batches that one call of the training loop trains on, one after the other."""
+class Chunk(Protocol):
+    """Several batches that one call of the training loop trains on, one after the other.
+
+    Whoever stops before the last one leaves the rest to the next chunk of the epoch.
+    """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int, /) -> Batch: ...
+    def __iter__(self) -> Iterator[Batch]: ...
+
+
+def chunks_before(served: int, batches: int, size: int) -> int:
+    """How many chunks hold the first ``served`` of an epoch's batches.
+
+    The last batch of an epoch is a chunk of its own: a chunk that is left early is then never the last one, which
+    Lightning takes for the end of the epoch.
+
+    Args:
+        served: from 0 to ``batches``; that number gives the chunks of a whole epoch.
+        batches: number of batches in an epoch.
+        size: batches in a chunk at most.
+    """
+    if served < batches - 1:
+        return served // size
+    return -(-max(0, batches - 1) // size) + served - max(0, batches - 1)
+
+
+def global_seed() -> int | None:
+    """The seed that Lightning's ``seed_everything`` set, here or in the process that started this one; None if none."""
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    return int(seed) if seed is not None else None
 
 
 class Described:
@@ -157,9 +182,3 @@ class Evaluation:
     def anomalous(self, score: str) -> Tensor:
         """Scores of the anomalous images, (N anomalous,)."""
         return self.scores[score][self.is_anomaly]
-
-
-def global_seed() -> int | None:
-    """The seed that ``seed_everything`` set for the whole process; None if it was not called."""
-    seed = os.environ.get("PL_GLOBAL_SEED")
-    return int(seed) if seed is not None else None

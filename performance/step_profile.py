@@ -6,8 +6,8 @@ On the CPU, on random images, about a minute. Three tables:
 
 - the operators of a step of configs/base.yaml and of configs/recipes/fast.yaml, by PyTorch's profiler, beside what the
   matrix products would take at the speed of a large product;
-- the same step in a plain loop and as `PlainStep` takes it, in turn in one process: what is left
-  between (b) and (d) of train_speed.py is Lightning's part;
+- the same step in a plain loop and in a chunk of `LitAutoencoder.training_step`, in turn in one process, with as many
+  callbacks as configs/base.yaml has;
 - the parts of a scored batch beside the forward pass.
 """
 
@@ -16,8 +16,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import lightning as L
 import torch
 from limit import WIDTHS, precisions, product_rate, step_operations
 from markdown_section import Report, add_options
@@ -27,14 +29,14 @@ from torch.profiler import ProfilerActivity, profile
 
 from aeanomaly.data.table import ImageTable
 from aeanomaly.models.dense import DenseAutoencoder
-from aeanomaly.outputs import Output
+from aeanomaly.outputs import Batch, Output
 from aeanomaly.scores.kmeans import KMeans
 from aeanomaly.scores.reconstruction import ReconstructionError
+from aeanomaly.training.module import LitAutoencoder
 from aeanomaly.training.optim import Adam
 from aeanomaly.training.precision import Quickest
-from aeanomaly.training.stepping import PlainStep
 
-IMAGES, STEPS = 20_000, 60
+IMAGES, STEPS, CALLBACKS = 20_000, 60, 13
 GROUPS = {
     "matrix products": ("aten::mm", "aten::addmm"),
     "casts and copies": ("aten::copy_", "aten::_to_copy", "aten::to"),
@@ -54,31 +56,89 @@ def group_of(name: str) -> str:
     return "Python, autograd, the rest"
 
 
-def stepper(activation: type[nn.Module], precision: Quickest) -> PlainStep:
-    """A step of the net of the study with another activation and precision."""
+class OneChunk(L.LightningDataModule):
+    """A fit of one call, whose chunk of batches is a generator: between two batches lies a step."""
+
+    def __init__(self, batches: Callable[[], Iterator[Batch]]) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def serve_chunks(self, most: int) -> int:
+        """Always: the profile is that of a step within a chunk."""
+        return most
+
+    def train_dataloader(self) -> Any:
+        """A loader with one item."""
+        return _Once(self.batches)
+
+
+class _Once:
+    def __init__(self, batches: Callable[[], Iterator[Batch]]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Any]:
+        yield _Generated(self.batches)
+
+
+class _Generated:
+    def __init__(self, batches: Callable[[], Iterator[Batch]]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches()
+
+
+def train(activation: type[nn.Module], precision: Quickest, batches: Callable[[], Iterator[Batch]]) -> None:
+    """Train the net of the study, with another activation and precision, on what the generator yields."""
     torch.manual_seed(9)
-    net = DenseAutoencoder(activation=activation)
-    return PlainStep(net.loss, Adam(net.parameters(), lr=0.001), precision, [])
+    module = LitAutoencoder(
+        DenseAutoencoder(activation=activation), [], optimizer=lambda parameters: Adam(parameters, lr=0.001)
+    )
+    plugin: dict[str, Any] = {} if precision.precision == "32-true" else {"plugins": precision}
+    callbacks = [type(f"Callback{number}", (L.Callback,), {})() for number in range(CALLBACKS)]
+    trainer = L.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        devices=1,
+        callbacks=callbacks,
+        logger=False,
+        limit_val_batches=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **plugin,
+    )
+    trainer.fit(module, OneChunk(batches))
 
 
-def profiled(step: PlainStep, table: ImageTable, size: int) -> tuple[dict[str, float], float]:
+def profiled(
+    activation: type[nn.Module], precision: Quickest, table: ImageTable, size: int
+) -> tuple[dict[str, float], float]:
     """Milliseconds of each group in a step under the profiler, and of a whole step without it."""
     order = list(torch.randperm(IMAGES).split(size))[: IMAGES // size]
-
-    def take(count: int) -> None:
-        for number in range(count):
-            step.take(table.gather(order[number % len(order)]).image)
-
-    take(STEPS)
-    start = time.perf_counter()
-    take(STEPS)
-    whole = (time.perf_counter() - start) / STEPS
-    with profile(activities=[ProfilerActivity.CPU]) as record:
-        take(STEPS)
     groups: dict[str, float] = {}
-    for event in record.key_averages():
-        group = group_of(event.key)
-        groups[group] = groups.get(group, 0.0) + event.self_cpu_time_total / 1e3 / STEPS
+    whole = 0.0
+
+    def some() -> Iterator[Batch]:
+        for number in range(STEPS):
+            yield table.gather(order[number % len(order)])
+
+    def batches() -> Iterator[Batch]:
+        nonlocal whole
+        yield from some()
+        start = time.perf_counter()
+        yield from some()
+        whole = (time.perf_counter() - start) / STEPS
+        with profile(activities=[ProfilerActivity.CPU]) as record:
+            yield from some()
+        for event in record.key_averages():
+            group = group_of(event.key)
+            groups[group] = groups.get(group, 0.0) + event.self_cpu_time_total / 1e3 / STEPS
+
+    train(activation, precision, batches)
     return groups, 1e3 * whole
 
 
@@ -104,7 +164,7 @@ def steps_table(report: Report, table: ImageTable) -> None:
     cases = {"base.yaml": (nn.Tanh, full, 64), "fast.yaml": (nn.SiLU, quickest, 512)}
     columns, wholes, limits = {}, {}, {}
     for name, (activation, precision, size) in cases.items():
-        columns[name], wholes[name] = profiled(stepper(activation, precision), table, size)
+        columns[name], wholes[name] = profiled(activation, precision, table, size)
         rate = rates["bf16" if precision.precision == "bf16-mixed" else "float32"]
         limits[name] = 1e3 * step_operations() * size / rate
     groups = sorted(set().union(*columns.values()), key=lambda group: -columns["fast.yaml"].get(group, 0.0))
@@ -124,24 +184,34 @@ def loop_table(report: Report, table: ImageTable) -> None:
     """The step of a plain loop and ours."""
     full = Quickest("cpu")
     full.precision = "32-true"
-    step, net = stepper(nn.Tanh, full), study_net()
+    net = study_net()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.001, fused=True)
-    flat, order = table.images.flatten(1), torch.randperm(IMAGES).split(64)
-    place = [0, 0]
+    flat, order = table.images.flatten(1), torch.randperm(IMAGES).split(64)[: IMAGES // 64]
+    taken: dict[str, list[float]] = {"plain loop": [], "chunk of training_step": []}
 
-    def positions(way: int) -> Tensor:
-        place[way] = (place[way] + 1) % (IMAGES // 64)
-        return order[place[way]]
-
-    def plain() -> None:
-        batch = flat.index_select(0, positions(0)) / 255
+    def plain(index: Tensor) -> None:
+        batch = flat.index_select(0, index) / 255
         loss = nn.functional.mse_loss(net(batch), batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    taken = in_turn({"plain loop": plain, "PlainStep": lambda: step.take(table.gather(positions(1)).image)}, 40, 20)
-    rows = [[name, f"{value:.3f}", f"{value / taken['plain loop']:.3f}"] for name, value in taken.items()]
+    def batches() -> Iterator[Batch]:
+        for number in range(42):
+            some = [order[(20 * number + step) % len(order)] for step in range(20)]
+            start = time.perf_counter()
+            for index in some:
+                plain(index)
+            between = time.perf_counter()
+            for index in some:
+                yield table.gather(index)
+            if number > 1:
+                taken["plain loop"].append(1e3 * (between - start) / 20)
+                taken["chunk of training_step"].append(1e3 * (time.perf_counter() - between) / 20)
+
+    train(nn.Tanh, full, batches)
+    medians = {name: statistics.median(values) for name, values in taken.items()}
+    rows = [[name, f"{value:.3f}", f"{value / medians['plain loop']:.3f}"] for name, value in medians.items()]
     report.table(["step of base.yaml", "milliseconds", "/ plain loop"], rows)
 
 

@@ -20,7 +20,7 @@ class Interrupt(L.Callback):
     complete epoch.
     """
 
-    one_hook_per_call = True  # see aeanomaly.training.stepping
+    one_hook_per_call = True  # see aeanomaly.training.single_steps
 
     def __init__(self) -> None:
         self._requested = False

@@ -48,13 +48,14 @@ class Progress(TQDMProgressBar):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move the bar, in steps also where a call of the loop takes several."""
-        loader, bar = trainer.train_dataloader, self.train_progress_bar
-        together, steps = getattr(loader, "together", 1), getattr(loader, "batches", 0)
-        if together == 1:
+        loader: Any = trainer.train_dataloader
+        bar = self.train_progress_bar
+        size = getattr(loader, "chunk_size", 1)
+        if size == 1:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
             return
-        done = min((batch_idx + 1) * together, steps)
-        if self._interactive and (done == steps or (batch_idx + 1) % max(1, self.refresh_rate // together) == 0):
+        done, steps = loader.served, loader.batches
+        if self._interactive and (done == steps or (batch_idx + 1) % max(1, self.refresh_rate // size) == 0):
             bar.total, bar.n = steps, done
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 

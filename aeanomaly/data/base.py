@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,11 +9,11 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from aeanomaly.data.loading import IndexBatches, IndexLoader, index_loader
+from aeanomaly.data.loading import BatchesInOrder, IndexBatches, IndexLoader, index_loader
 from aeanomaly.data.splits import Split, anomaly_mask, split_training_set
 from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
-from aeanomaly.outputs import Batch
+from aeanomaly.outputs import Batch, global_seed
 
 
 class Arrays(NamedTuple):
@@ -41,6 +40,9 @@ class OneClassDataModule(L.LightningDataModule):
         batch_size: images per training step over all devices together.
         eval_batch_size: images per evaluation step over all devices together.
         split_seed: seed of the split and of the training order; by default the run's ``seed_everything``.
+
+    Attributes:
+        chunk_size: batches in an item of the training loader; more than 1 makes it a chunk of batches.
 
     Raises:
         UserError: for values outside these ranges.
@@ -69,7 +71,8 @@ class OneClassDataModule(L.LightningDataModule):
         self.normal_classes, self.anomaly_classes = normal_classes, anomaly_classes
         self.val_fraction, self.contamination = val_fraction, contamination
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.split_seed = split_seed if split_seed is not None else int(os.environ.get("PL_GLOBAL_SEED", 0))
+        self.split_seed = split_seed if split_seed is not None else global_seed() or 0
+        self.chunk_size = 1
         self._tables: dict[str, ImageTable] = {}
         self._tables_on_gpu: dict[str, ImageTable] = {}
         self._arrays_on_gpu: dict[str, dict[int, Tensor]] = {}
@@ -121,23 +124,42 @@ class OneClassDataModule(L.LightningDataModule):
             sizes[f"{part}_normal"], sizes[f"{part}_anomaly"] = int((~flags).sum()), int(flags.sum())
         return sizes
 
-    def _loader(self, part: str, batch_size: int, shuffle: bool, together: int = 1) -> IndexLoader:
+    def serve_chunks(self, most: int) -> int:
+        """Have the next training loader give chunks of batches, as far as that can be.
+
+        Args:
+            most: batches in a chunk at most.
+
+        Returns:
+            Batches in a chunk: ``most``, or 1 where a hook of a subclass changes single batches, or where they have yet
+            to be moved to the device, which is Lightning's task.
+        """
+        stock = {
+            "on_before_batch_transfer": L.LightningDataModule,
+            "on_after_batch_transfer": L.LightningDataModule,
+            "transfer_batch_to_device": OneClassDataModule,
+        }
+        changed = any(getattr(type(self), hook) is not getattr(owner, hook) for hook, owner in stock.items())
+        elsewhere = self._table_near("train").device.type != self._device.type
+        self.chunk_size = 1 if changed or elsewhere else most
+        return self.chunk_size
+
+    @property
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+    def _loader(self, part: str, batch_size: int, shuffle: bool = False, chunk_size: int = 1) -> IndexLoader:
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         if batch_size < world_size:
-            option = "batch_size" if shuffle else "eval_batch_size"
+            option = "batch_size" if part == "train" else "eval_batch_size"
             raise UserError(f"data.{option} {batch_size} is smaller than the number of devices, {world_size}")
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        table = self._table_near(part, device)
-        if table.device.type != device.type:  # each batch has yet to be moved, which is Lightning's task
-            together = 1
-        batches = IndexBatches(
-            len(table), batch_size, shuffle, self.split_seed, world_size, rank, together, table.device
-        )
-        return index_loader(table, batches)
+        table, kind = self._table_near(part), IndexBatches if shuffle else BatchesInOrder
+        batches = kind(len(table), batch_size, shuffle, self.split_seed, world_size, rank, table.device)
+        return index_loader(table, batches, chunk_size)
 
-    def _table_near(self, part: str, device: torch.device) -> ImageTable:
+    def _table_near(self, part: str) -> ImageTable:
         """The table of a part, on the GPU if that is where it is used and there is room for it."""
-        table = self._tables[part]
+        table, device = self._tables[part], self._device
         if device.type != "cuda":
             return table
         place = f"{part} on {device}"
@@ -150,22 +172,21 @@ class OneClassDataModule(L.LightningDataModule):
         return self._tables_on_gpu[place]
 
     def train_dataloader(self) -> IndexLoader:
-        """Training images, in an order that depends on seed and epoch only."""
-        # A module that steps through several batches in a call says how many.
-        together = getattr(self.trainer and self.trainer.lightning_module, "steps_per_call", 1)
-        return self._loader("train", self.batch_size, shuffle=True, together=together)
+        """Training images, in an order that depends on seed and epoch only; with ``overfit_batches`` in a fixed one."""
+        shuffle = not getattr(self.trainer, "overfit_batches", 0)
+        return self._loader("train", self.batch_size, shuffle, self.chunk_size)
 
     def train_in_order_dataloader(self) -> IndexLoader:
         """Training images, each once and in order, for scores that are fitted on training outputs."""
-        return self._loader("train", self.eval_batch_size, shuffle=False)
+        return self._loader("train", self.eval_batch_size)
 
     def val_dataloader(self) -> IndexLoader:
         """Held-out normal images, then the anomalous images of the training split."""
-        return self._loader("val", self.eval_batch_size, shuffle=False)
+        return self._loader("val", self.eval_batch_size)
 
     def test_dataloader(self) -> IndexLoader:
         """The whole test split."""
-        return self._loader("test", self.eval_batch_size, shuffle=False)
+        return self._loader("test", self.eval_batch_size)
 
     def predict_dataloader(self) -> IndexLoader:
         """The whole test split."""

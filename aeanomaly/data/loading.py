@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
 from aeanomaly.data.table import ImageTable
-from aeanomaly.outputs import Batch
+from aeanomaly.outputs import Batch, chunks_before
 
 
 class IndexBatches(DistributedSampler[Tensor]):
@@ -23,8 +23,9 @@ class IndexBatches(DistributedSampler[Tensor]):
     change which images make up a global batch. A batch that cannot be shared evenly is trimmed by at most
     ``world_size - 1`` images, because DDP averages gradients over devices with equal weight.
 
-    In order (evaluation): every image exactly once over all devices, and the same number of batches on each of them;
-    a device may get an empty last batch. Equal counts matter: DDP synchronises buffers in every forward.
+    In order (evaluation, see `BatchesInOrder`): every image exactly once over all devices, and the same number of
+    batches on each of them; a device may get an empty last batch. Equal counts matter: DDP synchronises buffers in
+    every forward.
 
     Args:
         length: number of images.
@@ -33,8 +34,10 @@ class IndexBatches(DistributedSampler[Tensor]):
         seed: of the order.
         world_size: number of devices.
         rank: this device's number.
-        together: more than 1 yields tuples of so many batches, the last one of a pass possibly shorter.
         device: where the positions are wanted; one copy for a pass.
+
+    Attributes:
+        served: batches of the current pass already handed out.
     """
 
     def __init__(
@@ -45,24 +48,25 @@ class IndexBatches(DistributedSampler[Tensor]):
         seed: int,
         world_size: int = 1,
         rank: int = 0,
-        together: int = 1,
         device: torch.device | None = None,
     ) -> None:
-        super().__init__(range(length), num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
-        self.length, self.batch_size, self.together, self.device = length, batch_size, together, device
-        self.served = 0  # batches of the current pass already handed out
+        DistributedSampler.__init__(self, range(length), world_size, rank, shuffle, seed)  # type: ignore[arg-type]
+        self.length, self.batch_size, self.device = length, batch_size, device
+        self.served = 0
         self._resume_at: tuple[int, int] | None = None  # (epoch, batches already served), for the next pass only
 
-    @property
-    def batches(self) -> int:
-        """Number of batches in a pass."""
+    def __len__(self) -> int:
         full, rest = divmod(self.length, self.batch_size)
         return full + (rest >= self.num_replicas if self.shuffle else rest > 0)
 
-    def __len__(self) -> int:
-        return -(-self.batches // self.together)
+    def __iter__(self) -> Iterator[Tensor]:
+        shares = self.shares()
+        for number in range(self.served, len(self)):
+            self.served = number + 1
+            yield shares(number)
 
-    def __iter__(self) -> Iterator[Tensor | tuple[Tensor, ...]]:  # type: ignore[override]
+    def shares(self) -> Any:
+        """Start a pass, and return the function from the number of a batch to this device's positions in it."""
         if self.shuffle:
             # (seed, epoch) mixed so that neighbouring seeds do not share orders.
             generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
@@ -72,65 +76,83 @@ class IndexBatches(DistributedSampler[Tensor]):
         order = order.to(self.device)
         resume_at, self._resume_at = self._resume_at, None
         # Another epoch: the checkpoint was written when its epoch was over, possibly before the last batch.
-        first = resume_at[1] if resume_at is not None and resume_at[0] == self.epoch else 0
-        while first < self.batches:
-            # Boundaries do not depend on where the pass starts: a resumed one is back in step after the first tuple.
-            end = min(first - first % self.together + self.together, self.batches)
-            shares = tuple(self._share(order, number) for number in range(first, end))
-            self.served = first = end
-            yield shares if self.together > 1 else shares[0]
+        self.served = resume_at[1] if resume_at is not None and resume_at[0] == self.epoch else 0
 
-    def _share(self, order: Tensor, number: int) -> Tensor:
-        batch = order[number * self.batch_size : (number + 1) * self.batch_size]
-        if self.shuffle:
-            batch = batch[: len(batch) - len(batch) % self.num_replicas]
-        return batch[self.rank :: self.num_replicas]
+        def share(number: int) -> Tensor:
+            batch = order[number * self.batch_size : (number + 1) * self.batch_size]
+            if self.shuffle:
+                batch = batch[: len(batch) - len(batch) % self.num_replicas]
+            return batch[self.rank :: self.num_replicas]
 
-    @property
-    def resumes_after(self) -> int:
-        """Batches that the next pass leaves out, if it is of the epoch given to `resume`."""
-        return self._resume_at[1] if self._resume_at is not None else 0
+        return share
 
     def resume(self, epoch: int, served: int) -> None:
         """Have the next pass, if it is of that epoch, start after the ``served`` batches already seen."""
         self._resume_at = (epoch, served)
 
 
-class IndexLoader(DataLoader[Batch]):
-    """A `DataLoader` over an `ImageTable` and `IndexBatches` that can resume in the middle of an epoch."""
+class BatchesInOrder(IndexBatches, SequentialSampler):  # type: ignore[misc]
+    """The second kind; being a `SequentialSampler`, it is left alone by Lightning's ``overfit_batches``, too."""
 
-    def state_dict(self) -> dict[str, int]:
-        """The epoch and how many of its batches were handed out."""
-        sampler = self.sampler
-        assert isinstance(sampler, IndexBatches)
-        return {"epoch": sampler.epoch, "served": sampler.served % max(1, sampler.batches)}
+
+class TableChunk:
+    """Several batches of a table, each gathered when it is asked for: one that was just made is in the cache.
+
+    No `Sequence`, because Lightning makes a list of those.
+    """
+
+    def __init__(self, table: ImageTable, positions: list[Tensor], sampler: IndexBatches) -> None:
+        self._table, self._positions, self._sampler = table, positions, sampler
+        self._first, sampler.served = sampler.served, sampler.served + len(positions)
+        table.announce(*positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number, index in enumerate(self._positions, self._first + 1):
+            self._sampler.served = number
+            yield self._table.gather(index)
+
+
+class IndexLoader(DataLoader[Batch]):
+    """A loader of an `ImageTable` by `IndexBatches` that can resume in the middle of an epoch; see `index_loader`."""
+
+    sampler: IndexBatches
+    dataset: ImageTable
+    chunk_size = 1
 
     @property
     def batches(self) -> int:
-        """Number of batches in a pass."""
-        assert isinstance(self.sampler, IndexBatches)
-        return self.sampler.batches
+        """Number of batches in an epoch, in chunks or not."""
+        return len(self.sampler)
 
     @property
-    def together(self) -> int:
-        """How many of them an item has."""
-        assert isinstance(self.sampler, IndexBatches)
-        return self.sampler.together
+    def served(self) -> int:
+        """How many batches of this epoch were handed out."""
+        return self.sampler.served
 
-    def calls_done(self) -> int:
-        """How many items of a pass come before the place that `load_state_dict` set; all, if that is its end."""
-        assert isinstance(self.sampler, IndexBatches)
-        served = self.sampler.resumes_after
-        return served // self.sampler.together if served else len(self.sampler)
+    def __len__(self) -> int:
+        return chunks_before(self.batches, self.batches, self.chunk_size)
 
-    def give_back(self, batches: int) -> None:
-        """Account for batches of the latest item that will not be trained on: resuming starts with them."""
-        assert isinstance(self.sampler, IndexBatches)
-        self.sampler.served -= batches
+    def __iter__(self) -> Any:
+        return super().__iter__() if self.chunk_size == 1 else self._chunks()
+
+    def _chunks(self) -> Iterator[TableChunk]:
+        sampler, batches, size = self.sampler, self.batches, self.chunk_size
+        share = sampler.shares()
+        while sampler.served < batches:
+            first = sampler.served
+            # Boundaries do not depend on where a pass starts, so that a resumed one has as many chunks to come.
+            end = min(first - first % size + size, batches - 1) if first < batches - 1 else batches
+            yield TableChunk(self.dataset, [share(number) for number in range(first, end)], sampler)
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, how many of its batches were handed out (0 after the last), and how many there are."""
+        return {"epoch": self.sampler.epoch, "served": self.served % max(1, self.batches), "batches": self.batches}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue there when next iterated in that epoch."""
-        assert isinstance(self.sampler, IndexBatches)
         self.sampler.resume(state["epoch"], state["served"])
 
 
@@ -138,7 +160,18 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-def index_loader(table: ImageTable, batches: IndexBatches) -> IndexLoader:
-    """The loader that joins a table and the batches to take from it."""
-    # batch_size=None: the sampler's items are whole batches already.
-    return IndexLoader(table, batch_size=None, sampler=batches, collate_fn=_as_is)
+def index_loader(table: ImageTable, batches: IndexBatches, chunk_size: int = 1) -> IndexLoader:
+    """The loader that joins a table and the batches to take from it.
+
+    Its constructor stays that of a `DataLoader`, because Lightning makes some loaders anew.
+
+    Args:
+        table: the images.
+        batches: which of them make up which batch.
+        chunk_size: more than 1 gives `TableChunk` objects of so many batches; see `chunks_before` for their number.
+    """
+    # batch_size=None: the sampler's items are whole batches already. A generator of its own, from which a `DataLoader`
+    # draws a number in every pass: a net's noise must not depend on how often and in what way it is read.
+    loader = IndexLoader(table, batch_size=None, sampler=batches, collate_fn=_as_is, generator=torch.Generator())
+    loader.chunk_size = chunk_size
+    return loader

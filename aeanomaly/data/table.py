@@ -7,13 +7,12 @@ images of this size is faster than handing them between processes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import overload
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from aeanomaly.outputs import Batch, Batches
+from aeanomaly.outputs import Batch
 
 
 class ImageTable(Dataset[Batch]):
@@ -81,21 +80,13 @@ class ImageTable(Dataset[Batch]):
         """The (N, C, H, W) uint8 images, copied if they are not the whole array."""
         return self._images if self._rows is None else self._images.index_select(0, self._rows)
 
-    @overload
-    def __getitem__(self, index: Tensor) -> Batch: ...
+    def __getitem__(self, index: Tensor) -> Batch:
+        """The images at the (B,) positions, as float32 in [0, 1]."""
+        self.announce(index)
+        return self.gather(index)
 
-    @overload
-    def __getitem__(self, index: tuple[Tensor, ...]) -> Batches: ...
-
-    def __getitem__(self, index: Tensor | tuple[Tensor, ...]) -> Batch | Batches:
-        """The images at the (B,) positions, as float32 in [0, 1]; for several batches of positions, as many batches."""
-        if isinstance(index, Tensor):
-            self._announce(index)
-            return self.gather(index)
-        self._announce(*index)
-        return _Batches(self, index)
-
-    def _announce(self, *indices: Tensor) -> None:
+    def announce(self, *indices: Tensor) -> None:
+        """Say which positions are gathered next, for images that take preparation to fetch."""
         if self._will_read is not None:
             self._will_read(self._rows_of(torch.cat(indices)))
 
@@ -111,18 +102,3 @@ class ImageTable(Dataset[Batch]):
     def _rows_of(self, index: Tensor) -> Tensor:
         return index if self._rows is None else self._rows.index_select(0, index)
 
-
-class _Batches:
-    """Batches that are gathered when they are asked for: one that was just made is in the cache, many would not be.
-
-    No `Sequence`, because Lightning makes a list of those.
-    """
-
-    def __init__(self, table: ImageTable, indices: tuple[Tensor, ...]) -> None:
-        self._table, self._indices = table, indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, number: int) -> Batch:
-        return self._table.gather(self._indices[number])

@@ -43,7 +43,9 @@ def summary(trainer: L.Trainer, module: L.LightningModule) -> str:
     data = data_of(trainer)
     sizes = data.sizes() if hasattr(data, "sizes") else {}
     images = f", {sizes['train_images']:,} training images" if sizes else ""
+    device, threads = trainer.strategy.root_device.type, torch.get_num_threads()
+    on_cpu = f" ({threads} thread{'s' if threads > 1 else ''})" if device == "cpu" else ""
     return (
-        f"{type(net).__name__} with {count:,} parameters{images}, on {trainer.world_size} x "
-        f"{trainer.strategy.root_device.type} at {trainer.precision}"
+        f"{type(net).__name__} with {count:,} parameters{images}, on {trainer.world_size} x {device}{on_cpu} at "
+        f"{trainer.precision}"
     )

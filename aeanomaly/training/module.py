@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import reduce
 from typing import Any, Literal
 
 import torch
@@ -23,7 +22,8 @@ from aeanomaly.scores.reconstruction import ReconstructionError
 from aeanomaly.training.description import describe
 from aeanomaly.training.fitting import calibrate, fit_scores
 from aeanomaly.training.optim import Adam
-from aeanomaly.training.train_half import TrainingModule
+from aeanomaly.training.running_loss import total
+from aeanomaly.training.training_module import TrainingModule
 
 
 class LitAutoencoder(TrainingModule):
@@ -40,8 +40,9 @@ class LitAutoencoder(TrainingModule):
         lr_scheduler: makes the learning-rate schedule from the optimiser; None for a constant rate.
         lr_interval: whether the schedule moves every epoch or every step.
         steps_per_call: optimiser steps that a call of Lightning's training loop takes at most; ``auto`` for what the
-            device is quickest with. It changes the speed only.
-        cuda_graph: whether to replay a recorded step on a GPU, see `aeanomaly.training.captured`; no effect on a CPU.
+            device is quickest with. It changes the speed only, see `TrainingModule`.
+        cuda_graph: experimental: whether to replay a recorded loss on a GPU, see `aeanomaly.training.graphed`; no
+            effect on a CPU.
 
     Attributes:
         detector: net, scores and their calibration: what is left when training is over.
@@ -86,6 +87,7 @@ class LitAutoencoder(TrainingModule):
 
     def setup(self, stage: str) -> None:
         """Check that the net fits the images, before anything runs, and see that checkpoints describe the module."""
+        super().setup(stage)
         shape = getattr(getattr(self.trainer, "datamodule", None), "image_shape", None)
         expected = self.net.image_shape
         if shape and expected and tuple(shape) != tuple(expected):
@@ -127,7 +129,7 @@ class LitAutoencoder(TrainingModule):
             alone = count == len(normal)  # nearly always: the loader has the normal images first
             with _fixed_seed(batch_idx, self.device):
                 terms, of_normal = self.net.training_loss(batch.image if alone else batch.image[normal])
-            self._collector.add_loss(reduce(torch.add, terms.values()), count)
+            self._collector.add_loss(total(terms), count)
             output = of_normal if alone else None
         return self._observe(batch, self(batch.image) if output is None else output)
 
@@ -182,10 +184,12 @@ class LitAutoencoder(TrainingModule):
             loss = self._collector.mean_loss(self.trainer.strategy)
             self.log(str(MetricName("val", "loss")), loss, prog_bar=True, sync_dist=True)
             self._log_metrics("val")
+            super().on_validation_epoch_end()
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of every score."""
         self._log_metrics("test")
+        super().on_test_epoch_end()
 
     def _log_metrics(self, stage: str) -> None:
         for score, metrics in self.evaluation().metrics.items():

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import lightning as L
-import torch
 from torch import Tensor
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    """The sum of a loss's terms; a single term is that very tensor."""
+    first, *others = terms.values()
+    for term in others:
+        first = first + term
+    return first
 
 
 class RunningLoss:
@@ -14,33 +21,38 @@ class RunningLoss:
     in every step, hence a class of its own.
 
     Args:
-        device: where the losses are.
         every: steps between two logged points.
     """
 
-    def __init__(self, device: torch.device | None = None, every: int = 50) -> None:
-        self.every = every
-        self.sum, self.count = torch.zeros((), device=device), 0
+    def __init__(self, every: int = 50) -> None:
+        self.every, self.count, self.logged_at = every, 0, 0
+        self.sums: dict[str, Tensor] = {}
         self.point: Tensor | None = None  # the last mean logged, until somebody takes it
 
-    def add(self, loss: Tensor) -> None:
-        """Account for a step."""
-        self.sum = self.sum + loss
+    def add(self, terms: dict[str, Tensor], loss: Tensor) -> None:
+        """Account for a step: named terms, each logged if there are several, and the loss that is their sum."""
+        named = {"loss": loss} if len(terms) == 1 else {**terms, "loss": loss}
+        for name, term in named.items():
+            self.sums[name] = self.sums[name] + term.detach() if name in self.sums else term.detach().clone()
         self.count += 1
 
     def due(self, step: int) -> bool:
         """Whether the step, counted from 1, is one to log at; never if ``every`` is 0."""
-        return self.every > 0 and step % self.every == 0
+        return self.every > 0 and step % self.every == 0 and step != self.logged_at
 
     def mean(self) -> float:
         """Mean since the last logged point; reading it waits for the device."""
-        return float(self.sum) / max(1, self.count)
+        return float(self.sums["loss"]) / self.count if self.count else 0.0
 
     def log(self, trainer: L.Trainer, step: int) -> None:
-        """Write the mean over all devices and start anew; ``step`` counts from 1."""
-        mean = trainer.strategy.reduce(self.sum / self.count, reduce_op="mean")
-        assert isinstance(mean, Tensor)
-        self.point, self.sum, self.count = mean, torch.zeros_like(self.sum), 0
+        """Write the means over all devices and start anew; ``step`` counts from 1."""
+        means: dict[str, Tensor] = {}
+        for name, value in self.sums.items():
+            mean = trainer.strategy.reduce(value / self.count, reduce_op="mean")
+            assert isinstance(mean, Tensor)
+            means[f"train/{name}"] = mean
+        self.point, self.sums, self.count, self.logged_at = means["train/loss"], {}, 0, step
         # Not by the module's `log`, which writes only at the end of a call of the loop, as of its last step.
+        points = {name: float(mean) for name, mean in means.items()}
         for logger in trainer.loggers:
-            logger.log_metrics({"train/loss": float(mean), "epoch": trainer.current_epoch}, step=step - 1)
+            logger.log_metrics({**points, "epoch": trainer.current_epoch}, step=step - 1)

@@ -68,8 +68,9 @@ def moves_of_schedule(trainer: L.Trainer, interval: Literal["epoch", "step"]) ->
         raise UserError("model.lr_scheduler needs to know how long the fit is: set trainer.max_epochs")
     if interval == "epoch":
         return epochs
-    data = getattr(trainer, "datamodule", None)
-    loader: Any = data.train_dataloader() if data is not None else None
-    if getattr(loader, "together", 1) > 1:  # Lightning would count calls; nothing limits steps, or it would be 1
-        return epochs * int(loader.batches)
-    return int(trainer.estimated_stepping_batches)
+    moves = trainer.estimated_stepping_batches  # makes the training loader
+    if epochs > 0 and not trainer.lightning_module.automatic_optimization:
+        loader: Any = trainer.train_dataloader
+        moves = epochs * loader.batches  # Lightning counts calls, which take several steps
+        moves = min(moves, most) if most > 0 else moves
+    return int(moves)

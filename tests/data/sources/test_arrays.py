@@ -19,7 +19,6 @@ import torch
 from aeanomaly.commands.main import main
 from aeanomaly.data.sources.array_files import MappedBytes, read_header
 from aeanomaly.data.sources.arrays import ArrayFiles
-from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch
 from tests.conftest import DEBUG
@@ -91,15 +90,17 @@ def test_mapped_and_in_memory_give_the_same_batches(
     assert labels.tolist() == content["test_labels"].tolist()
 
 
-def test_several_batches_at_once_are_the_same_when_mapped(tmp_path: Path) -> None:
+def test_chunks_of_batches_are_the_same_when_mapped(tmp_path: Path) -> None:
     files = write(tmp_path)
-    tables: list[ImageTable] = []
-    for memory_map in (True, False):
+    found: list[list[Batch]] = []
+    for memory_map, size in ((True, 5), (False, 5), (False, 1)):
         data = source(files, memory_map=memory_map)
         data.setup()
-        tables.append(data.train_dataloader().dataset)  # type: ignore[arg-type]
-    index = tuple(torch.randperm(1500, generator=torch.Generator().manual_seed(1)).split(64))
-    assert same(list(tables[0][index]), list(tables[1][index]))
+        assert data.serve_chunks(size) == size
+        items: Any = list(data.train_dataloader())
+        found.append(items if size == 1 else [batch for chunk in items for batch in chunk])
+    assert same(found[0], found[1])
+    assert same(found[1], found[2])
 
 
 def test_the_images_stay_in_the_file_and_a_write_does_not_reach_it(tmp_path: Path) -> None:

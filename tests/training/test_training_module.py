@@ -16,7 +16,9 @@ from lightning.pytorch.callbacks import (
     LambdaCallback,
     LearningRateMonitor,
     ModelCheckpoint,
+    Timer,
 )
+from lightning.pytorch.cli import ReduceLROnPlateau
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -26,16 +28,16 @@ from aeanomaly.commands.main import main
 from aeanomaly.data.sources.digits import Digits
 from aeanomaly.errors import UserError
 from aeanomaly.models.dense import DenseAutoencoder
-from aeanomaly.outputs import Batch
+from aeanomaly.outputs import Batch, Output
 from aeanomaly.training.module import LitAutoencoder
-from aeanomaly.training.stepping import STEPS_ON_CPU, steps_per_call
+from aeanomaly.training.single_steps import STEPS_ON_CPU
 
 
 class NoisyAutoencoder(DenseAutoencoder):
     """Draws random numbers in every step, as a denoising net does."""
 
-    def loss(self, x: Tensor) -> Tensor:
-        return super().loss((x + 0.1 * torch.randn_like(x)).clamp(0, 1))
+    def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
+        return super().training_loss((x + 0.1 * torch.randn_like(x)).clamp(0, 1))
 
 
 class CountSteps(L.Callback):
@@ -71,7 +73,12 @@ def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
 SCHEDULE = {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.99}}
 VARIANTS = {
     "plain": [],
-    "noise": ["--model.net", "tests.training.test_stepping.NoisyAutoencoder", "--model.net.image_shape", "[1,8,8]"],
+    "noise": [
+        "--model.net",
+        f"{__name__}.NoisyAutoencoder",
+        "--model.net.image_shape",
+        "[1,8,8]",
+    ],
     "schedule by steps": ["--model.lr_scheduler", json.dumps(SCHEDULE), "--model.lr_interval", "step"],
     "schedule by epochs": ["--model.lr_scheduler", json.dumps(SCHEDULE)],
     "bfloat16": ["--trainer.precision", "bf16-mixed"],
@@ -143,6 +150,17 @@ def make_trainer(callbacks: list[L.Callback], **options: Any) -> L.Trainer:
     return L.Trainer(callbacks=callbacks, **(quiet | options))  # type: ignore[arg-type]
 
 
+def chunk_size(callbacks: list[L.Callback], module: LitAutoencoder | None = None, **options: Any) -> int:
+    """Batches in a call, decided as at the start of a fit."""
+    trainer, module, data = make_trainer(callbacks, **options), module or make_module(), make_data()
+    trainer.datamodule, data.trainer, module.trainer = data, trainer, trainer  # type: ignore[attr-defined]
+    data.setup()
+    module.setup("fit")
+    assert module.automatic_optimization is (module.chunk_size == 1)
+    assert data.chunk_size == module.chunk_size
+    return module.chunk_size
+
+
 @pytest.mark.parametrize(
     "callback",
     [EarlyStopping("val/loss"), LearningRateMonitor("epoch"), ModelCheckpoint(every_n_epochs=2), Interrupt()],
@@ -150,8 +168,8 @@ def make_trainer(callbacks: list[L.Callback], **options: Any) -> L.Trainer:
 )
 def test_callbacks_that_do_not_watch_steps_leave_calls_long(callback: L.Callback) -> None:
     enabled = {"enable_checkpointing": isinstance(callback, ModelCheckpoint)}
-    assert steps_per_call(make_trainer([callback], **enabled)) == STEPS_ON_CPU
-    assert steps_per_call(make_trainer([Progress()], enable_progress_bar=True)) == STEPS_ON_CPU
+    assert chunk_size([callback], **enabled) == STEPS_ON_CPU
+    assert chunk_size([Progress()], enable_progress_bar=True) == STEPS_ON_CPU
 
 
 @pytest.mark.parametrize(
@@ -159,7 +177,6 @@ def test_callbacks_that_do_not_watch_steps_leave_calls_long(callback: L.Callback
     [
         {"accumulate_grad_batches": 2},
         {"gradient_clip_val": 0.5},
-        {"max_steps": 30},
         {"limit_train_batches": 0.5},
         {"limit_train_batches": 3},
         {"limit_train_batches": 1},
@@ -175,7 +192,7 @@ def test_callbacks_that_do_not_watch_steps_leave_calls_long(callback: L.Callback
     ids=str,
 )
 def test_options_about_single_steps_make_every_step_a_call(options: dict[str, Any]) -> None:
-    assert steps_per_call(make_trainer([], **options)) == 1
+    assert chunk_size([], **options) == 1
 
 
 @pytest.mark.parametrize(
@@ -190,7 +207,7 @@ def test_options_about_single_steps_make_every_step_a_call(options: dict[str, An
     ids=lambda callback: type(callback).__name__,
 )
 def test_callbacks_that_watch_steps_make_every_step_a_call(callback: L.Callback) -> None:
-    assert steps_per_call(make_trainer([callback], enable_checkpointing=True)) == 1
+    assert chunk_size([callback], enable_checkpointing=True) == 1
 
 
 def test_a_callback_sees_every_step() -> None:
@@ -210,9 +227,7 @@ class ClippingAutoencoder(LitAutoencoder):
 def test_a_module_with_a_hook_for_steps_makes_every_step_a_call() -> None:
     net = DenseAutoencoder((1, 8, 8), hidden=(24,), code_size=3)
     for kind, expected in ((LitAutoencoder, STEPS_ON_CPU), (ClippingAutoencoder, 1)):
-        module = kind(net)
-        module.trainer = make_trainer([])
-        assert module.steps_per_call == expected
+        assert chunk_size([], kind(net)) == expected
 
 
 class TimesTen(Digits):
@@ -226,7 +241,7 @@ def test_a_data_module_with_a_hook_for_batches_makes_every_step_a_call() -> None
     trainer = make_trainer([], max_epochs=1)
     trainer.fit(make_module(), TimesTen(anomaly_classes=[0], batch_size=32))
     assert trainer.global_step == 37
-    assert trainer.train_dataloader.together == 1  # type: ignore[union-attr]
+    assert trainer.train_dataloader.chunk_size == 1  # type: ignore[union-attr]
 
 
 def test_an_optimizer_that_needs_a_closure_gets_one() -> None:
@@ -262,3 +277,113 @@ def test_speed_options_are_no_contradiction_of_a_checkpoint(fit: Callable[..., P
     last = fit() / "checkpoints" / "last.ckpt"
     words = ["test", "--ckpt_path", str(last), "--trainer.default_root_dir", str(tmp_path)]
     assert main([*words, "--model.steps_per_call", "3", "--model.cuda_graph", "true"]) == 0
+
+
+class Elapsing(Timer):
+    """A clock by which every step takes a second."""
+
+    def time_elapsed(self, stage: str = "train") -> float:
+        return float(self.module.global_step)
+
+    def on_fit_start(self, trainer: L.Trainer, *_: Any) -> None:
+        self.module = trainer.lightning_module
+
+
+class SaveAt(L.Callback):
+    """Writes a checkpoint when a call ends with this step."""
+
+    one_hook_per_call = True
+
+    def __init__(self, step: int, path: Path) -> None:
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize("step", [5, 36, 37, 45], ids=str)
+@pytest.mark.parametrize("end", ["max_steps", "max_time"])
+@pytest.mark.parametrize(("size", "resumed_with"), [(7, 1), (50, 50), (1, 7)])
+def test_a_fit_ends_within_a_call_and_resumes_exactly(
+    step: int, end: str, size: int, resumed_with: int, tmp_path: Path
+) -> None:
+    callbacks: list[L.Callback] = [SaveAt(step, tmp_path / "mid.ckpt")]
+    callbacks += [Elapsing({"seconds": step})] if end == "max_time" else []
+    limit = step if end == "max_steps" else -1
+    stopped, module = make_trainer(callbacks, max_epochs=3, max_steps=limit), make_module(size)
+    L.seed_everything(9)
+    stopped.fit(module, make_data())
+    assert (module.chunk_size, stopped.global_step) == (size, step)
+
+    resumed, uninterrupted = make_module(resumed_with), make_module(1)
+    for each, checkpoint in ((resumed, tmp_path / "mid.ckpt"), (uninterrupted, None)):
+        L.seed_everything(9)
+        trainer = make_trainer([], max_epochs=2)
+        trainer.fit(each, make_data(), ckpt_path=checkpoint, weights_only=True)
+        assert trainer.global_step == 2 * 37
+    assert same(resumed.net.state_dict(), uninterrupted.net.state_dict())
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_overfit_batches_are_the_same_few_in_every_epoch(size: int) -> None:
+    trainer, module = make_trainer([], overfit_batches=2, max_epochs=3), make_module(size)
+    trainer.fit(module, make_data())
+    assert trainer.global_step == 6
+    loader: Any = trainer.train_dataloader
+    assert [batch.position.tolist() for batch in loader][:2] == [list(range(32)), list(range(32, 64))]
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"), [({"max_epochs": 0}, 0), ({"limit_val_batches": 0}, 37), ({"max_steps": 7}, 7)]
+)
+def test_short_fits_and_fits_without_validation(options: dict[str, Any], steps: int) -> None:
+    trainer = make_trainer([], **({"max_epochs": 1} | options))
+    trainer.fit(make_module(), make_data())
+    assert trainer.global_step == steps
+
+
+class TwoTerms(DenseAutoencoder):
+    """Keeps its codes small, too."""
+
+    def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
+        terms, output = super().training_loss(x)
+        return {**terms, "size": 0.1 * output.code.square().mean()}, output
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_each_term_of_a_loss_is_logged_and_their_sum_is_trained_on(size: int, fit: Callable[..., Path]) -> None:
+    net = ["--model.net", f"{__name__}.TwoTerms", "--model.net.image_shape", "[1,8,8]"]
+    points = scalars(fit(*net, "--model.steps_per_call", str(size)))
+    loss, *terms = ([value for _, value in points[f"train/{name}"]] for name in ("loss", "reconstruction", "size"))
+    assert loss == pytest.approx([sum(parts) for parts in zip(*terms, strict=True)], rel=1e-6)
+    assert min(terms[1]) > 0
+    assert [step for step, _ in points["train/size"]] == list(range(4, 74, 5))
+
+
+def test_frozen_parameters_are_not_given_to_the_optimiser() -> None:
+    module = make_module()
+    next(module.net.parameters()).requires_grad_(False)
+    trainer = make_trainer([], max_epochs=1)
+    trainer.fit(module, make_data())
+    (group,) = trainer.optimizers[0].param_groups
+    assert len(group["params"]) == len(list(module.net.parameters())) - 1
+
+
+def test_a_plain_loader_of_batches_trains_with_one_step_per_call() -> None:
+    data = make_data()
+    data.setup()
+    module, trainer = make_module(), make_trainer([], max_epochs=1)
+    trainer.fit(module, data.train_dataloader(), data.val_dataloader())
+    assert (module.chunk_size, trainer.global_step) == (1, 37)
+
+
+def test_a_schedule_that_follows_a_metric_moves_once_an_epoch() -> None:
+    found = []
+    for size in (1, 7):
+        module = make_module(size)
+        module.lr_scheduler = lambda optimizer: ReduceLROnPlateau(optimizer, "val/loss", patience=0, threshold=10.0)
+        trainer = make_trainer([], max_epochs=4)
+        trainer.fit(module, make_data())
+        found.append(trainer.optimizers[0].param_groups[0]["lr"])
+    assert found[0] == found[1] == pytest.approx(1e-7)

@@ -1,0 +1,108 @@
+"""Whether a call of Lightning's training loop may take several optimiser steps.
+
+Around every call Lightning asks each callback, hook, logger and progress counter, which takes as long as a fifth of the
+step of a small net. Where nobody would notice, a call therefore trains on a chunk of batches, one step for each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    GradientAccumulationScheduler,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
+    StochasticWeightAveraging,
+    Timer,
+)
+from lightning.pytorch.plugins import MixedPrecision, Precision
+from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.strategies import SingleDeviceStrategy
+
+from aeanomaly.training.precision import Quickest
+
+# Enough for the loop's share to vanish, few enough for Ctrl-C and a progress bar to answer at once. Launching a step on
+# a GPU takes less time than the loop around it by far, hence more of them there.
+STEPS_ON_CPU, STEPS_ON_GPU = 50, 256
+
+_CALLBACK_HOOKS = (
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+)
+# What a module may define besides, to change how a step is taken.
+_MODULE_HOOKS = (
+    *_CALLBACK_HOOKS,
+    "on_before_batch_transfer",
+    "on_after_batch_transfer",
+    "transfer_batch_to_device",
+    "training_step",
+    "backward",
+    "configure_optimizers",
+    "configure_gradient_clipping",
+    "lr_scheduler_step",
+    "optimizer_step",
+    "optimizer_zero_grad",
+)
+
+
+def single_steps_matter(module: L.LightningModule, stock: type[L.LightningModule]) -> bool:
+    """Whether anything wants to see or change every step of a module that is attached to its Trainer.
+
+    That is: several devices, options of the Trainer that change or count batches, a precision other than 32-true and
+    mixed, a profiler, a callback with a hook for every step (unless it says ``one_hook_per_call = True``), or a hook of
+    a subclass of the module.
+
+    Args:
+        module: the module.
+        stock: the class whose own hooks know of several steps.
+    """
+    trainer = module.trainer
+    return (
+        _options_count_batches(trainer)
+        or type(trainer.strategy) is not SingleDeviceStrategy
+        or type(trainer.precision_plugin) not in (Precision, MixedPrecision, Quickest)
+        or any(getattr(type(module), hook) is not getattr(stock, hook) for hook in _MODULE_HOOKS)
+        or any(_watches_steps(callback, trainer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+    )
+
+
+def _options_count_batches(trainer: L.Trainer) -> bool:
+    options: Any = trainer
+    return bool(
+        options.accumulate_grad_batches != 1
+        or options.gradient_clip_val
+        # As floats: the integer 1 means one batch.
+        or repr(options.limit_train_batches) != "1.0"
+        or repr(options.val_check_interval) != "1.0"
+        or options.overfit_batches
+        or options.fast_dev_run
+        or options.min_steps
+        or not isinstance(options.profiler, PassThroughProfiler)
+    )
+
+
+def _watches_steps(callback: L.Callback, trainer: L.Trainer) -> bool:
+    if getattr(callback, "one_hook_per_call", False) or isinstance(callback, ProgressBar):
+        return False
+    if isinstance(
+        callback, Timer
+    ):  # the training step looks at it; whether a fit may go on in spite of it, it does not
+        return bool(trainer.min_epochs)
+    if isinstance(callback, ModelCheckpoint):
+        # Its options are private, its name is not. In manual optimisation Lightning ignores the interval of time.
+        name = callback.state_key
+        return "'every_n_train_steps': 0" not in name or "'train_time_interval': None" not in name
+    if isinstance(callback, LearningRateMonitor):
+        return callback.logging_interval != "epoch"
+    if isinstance(callback, (BackboneFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging)):
+        return True  # they change what a step is between epochs
+    # Asked of the object, because `LambdaCallback` sets its hooks there.
+    hooks = ((getattr(callback, hook), getattr(L.Callback, hook)) for hook in _CALLBACK_HOOKS)
+    return any(getattr(own, "__func__", None) is not stock for own, stock in hooks)

@@ -1,0 +1,219 @@
+"""The half of the LightningModule that trains: optimiser, schedule, steps, and what a resumed run must know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from lightning.pytorch.plugins import Precision
+from torch import Tensor
+
+from aeanomaly.errors import UserError
+from aeanomaly.models.base import Autoencoder
+from aeanomaly.outputs import Batch, Chunk, global_seed
+from aeanomaly.training.graphed import graphed_loss
+from aeanomaly.training.resuming import recount, restore_random_state, save_random_state
+from aeanomaly.training.running_loss import RunningLoss, total
+from aeanomaly.training.schedules import moves_of_schedule
+from aeanomaly.training.single_steps import STEPS_ON_CPU, STEPS_ON_GPU, single_steps_matter
+
+
+class TrainingModule(L.LightningModule):
+    """Trains a net by its own loss; see `aeanomaly.training.module.LitAutoencoder` for the arguments.
+
+    Where nothing looks at single steps, a call of `training_step` is given a chunk of batches and takes a step for each
+    (manual optimisation); else it is given one batch, and Lightning takes the step (automatic optimisation). Weights,
+    ``global_step`` and logged points are the same.
+
+    Attributes:
+        chunk_size: batches in a call of this fit; 1 with automatic optimisation.
+        cut_call: set it to have the current call end with the current step; the fit must end with that call.
+
+    Raises:
+        UserError: if ``steps_per_call`` is below 1.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None,
+        lr_interval: Literal["epoch", "step"],
+        steps_per_call: int | Literal["auto"],
+        cuda_graph: bool,
+    ) -> None:
+        super().__init__()
+        if steps_per_call != "auto" and steps_per_call < 1:
+            raise UserError(f"model.steps_per_call must be auto or at least 1, got {steps_per_call}")
+        self.optimizer, self.lr_scheduler, self.lr_interval = optimizer, lr_scheduler, lr_interval
+        self.steps_per_call, self.cuda_graph = steps_per_call, cuda_graph
+        self.chunk_size, self.cut_call = 1, False
+        self._running_loss = RunningLoss()
+        self._recorded: Callable[[Tensor], dict[str, Tensor]] | None = None
+        self._monitor: str | None = None
+        self._restored: dict[str, Any] = {}
+
+    @property
+    def net(self) -> Autoencoder:
+        """The autoencoder that is trained."""
+        raise NotImplementedError
+
+    def setup(self, stage: str) -> None:
+        """Decide who takes the steps, and tell the data how many batches make up a call."""
+        if stage != "fit":
+            return
+        auto = STEPS_ON_CPU if self.trainer.strategy.root_device.type == "cpu" else STEPS_ON_GPU
+        most = 1 if single_steps_matter(self, TrainingModule) else auto
+        if self.steps_per_call != "auto":
+            most = min(most, self.steps_per_call)
+        data: Any = getattr(self.trainer, "datamodule", None)
+        self.chunk_size = data.serve_chunks(most) if hasattr(data, "serve_chunks") else 1
+        self.automatic_optimization = self.chunk_size == 1
+
+    def configure_optimizers(self) -> Any:
+        """The injected optimiser, for the parameters that are not frozen, and the schedule.
+
+        Raises:
+            UserError: if they refuse their options.
+        """
+        try:
+            optimizer = self.optimizer(p for p in self.net.parameters() if p.requires_grad)
+            scheduler = self.lr_scheduler(optimizer) if self.lr_scheduler is not None else None
+        except (ValueError, TypeError) as error:  # how torch refuses a negative learning rate, for one
+            raise UserError(f"model.optimizer or model.lr_scheduler: {error}") from error
+        if scheduler is None:
+            return optimizer
+        plan = getattr(scheduler, "plan", None)
+        if plan is not None:
+            plan(moves_of_schedule(self.trainer, self.lr_interval))
+        self._monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else None
+        config: dict[str, Any] = {"scheduler": scheduler}
+        if self.automatic_optimization:  # else `_move_schedule` does it
+            config |= {"interval": self.lr_interval} | ({"monitor": self._monitor} if self._monitor else {})
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def training_step(self, batches: Batch | Chunk, batch_idx: int) -> Tensor | None:
+        """The loss of a batch, for Lightning to take the step; or a step for each batch of a chunk. No label is read.
+
+        Raises:
+            UserError: if the trainer was told after the start of the fit to change single steps.
+        """
+        if isinstance(batches, Batch):
+            return self._loss(batches.image)
+        trainer: Any = self.trainer
+        if trainer.accumulate_grad_batches != 1 or trainer.gradient_clip_val:
+            raise UserError(
+                "something changes single training steps, such as the number of batches to accumulate, without being "
+                "known for it; set model.steps_per_call to 1"
+            )
+        optimizer: Any = self.optimizers()
+        timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]
+        step = self.global_step
+        # Lightning calls this method within the context of the precision, which is meant for the forward pass alone.
+        with torch.autocast(self.device.type, enabled=False):
+            for batch in batches:
+                optimizer.step(partial(self._loss_and_gradients, batch.image, optimizer))
+                step += 1
+                self._move_schedule("step")
+                if self._running_loss.due(step):
+                    self._running_loss.log(trainer, step)
+                for timer in timers:
+                    timer.on_train_batch_end(trainer)
+                if self.cut_call or step == trainer.max_steps or (timers and trainer.should_stop):
+                    break
+        if trainer.is_last_batch and self._monitor is None:
+            self._move_schedule("epoch")
+        self._show_loss()
+        return None
+
+    def _loss_and_gradients(self, image: Tensor, optimizer: Any) -> Tensor:
+        # Called by the optimiser's step, because some optimisers (LBFGS) want several passes for one.
+        precision = self.trainer.precision_plugin
+        if type(precision) is Precision:  # 32-true, whose context does nothing and takes its time for it
+            loss = self._loss(image)
+        else:
+            with precision.forward_context():
+                loss = self._loss(image)
+            torch.clear_autocast_cache()  # it holds weights cast to bfloat16, which the step is about to change
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        return loss
+
+    def _loss(self, image: Tensor) -> Tensor:
+        if self.cuda_graph and image.is_cuda and not self.automatic_optimization:
+            self._recorded = self._recorded or graphed_loss(self.net, image)
+            terms = self._recorded(image)
+        else:
+            terms, _ = self.net.training_loss(image)
+        loss = total(terms)
+        self._running_loss.add(terms, loss)
+        return loss
+
+    def _move_schedule(self, interval: Literal["epoch", "step"]) -> None:
+        schedulers: Any = self.lr_schedulers() if interval == self.lr_interval else None
+        if schedulers is not None:
+            metric = self.trainer.callback_metrics.get(self._monitor) if self._monitor else None
+            if metric is not None or self._monitor is None:
+                self.lr_scheduler_step(schedulers, metric)
+
+    def _show_loss(self) -> None:
+        """Give the latest logged point to the progress bar and to callbacks."""
+        if self._running_loss.point is not None:
+            self.log("train/loss", self._running_loss.point, logger=False)
+            self._running_loss.point = None
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch | Chunk, batch_idx: int) -> None:
+        """With automatic optimisation, log the loss when a step is complete, possibly after several batches."""
+        if self.automatic_optimization and self._running_loss.due(self.global_step):
+            self._running_loss.log(self.trainer, self.global_step)
+            self._show_loss()
+
+    def on_train_start(self) -> None:
+        """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
+        self._running_loss = RunningLoss(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
+        self._recorded, self.cut_call = None, False
+        restore_random_state(self._restored, self.device)
+        self._restored = {}
+
+    def on_train_epoch_start(self) -> None:
+        """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
+        self._recorded = None  # what changes from epoch to epoch (thawed layers) must not be in an old recording
+        seed = global_seed()
+        if seed is not None:
+            torch.manual_seed((seed << 24) + (self.current_epoch << 12) + self.global_rank)
+
+    def on_train_epoch_end(self) -> None:
+        """Move a schedule that follows a metric; the others were moved before the validation."""
+        if not self.automatic_optimization and self._monitor is not None:
+            self._move_schedule("epoch")
+
+    def on_train_end(self) -> None:
+        """Let go of a recorded loss."""
+        self._recorded = None
+
+    @property
+    def running_loss(self) -> float:
+        """Mean training loss since it was last logged; reading it waits for the device."""
+        return self._running_loss.mean()
+
+    def on_validation_epoch_end(self) -> None:
+        """Have what is logged in this hook stand at the latest step; Lightning counts calls."""
+        if not self.automatic_optimization and self.trainer.loggers and self.global_step:
+            self.log("step", float(self.global_step - (self.trainer.state.fn == "fit")))
+
+    def on_test_epoch_end(self) -> None:
+        """As `on_validation_epoch_end`."""
+        TrainingModule.on_validation_epoch_end(self)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the random state."""
+        save_random_state(checkpoint, self.device)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random state until training starts, and count in calls of this fit."""
+        self._restored = {key: value for key, value in checkpoint.items() if key.startswith("random_state")}
+        recount(checkpoint, self.chunk_size)
