@@ -1,1 +1,1 @@
-"""Commands that are not a Trainer verb, one file each; importing one pulls in neither torch nor lightning."""
+"""What a user types: a folder for each command, and for the Trainer's verbs; importing it pulls in no torch."""

@@ -203,7 +203,8 @@ class TrainingModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Have what is logged in this hook stand at the latest step; Lightning counts calls."""
         if not self.automatic_optimization and self.trainer.loggers and self.global_step:
-            self.log("step", float(self.global_step - (self.trainer.state.fn == "fit")))
+            step = float(self.global_step - (self.trainer.state.fn == "fit"))
+            self.log_dict({"step": step, "epoch": float(self.current_epoch)})
 
     def on_test_epoch_end(self) -> None:
         """As `on_validation_epoch_end`."""

@@ -118,6 +118,20 @@ def test_a_run_resumes_in_the_middle_of_an_epoch_with_calls_of_another_size(tmp_
         assert same(resumed.net.state_dict(), uninterrupted.net.state_dict()), (saved_with, resumed_with)
 
 
+@pytest.mark.parametrize(("saved_with", "resumed_with"), [("7", "1"), ("1", "7")])
+def test_a_resumed_run_logs_at_the_steps_of_an_uninterrupted_one(
+    saved_with: str, resumed_with: str, fit: Callable[..., Path]
+) -> None:
+    first = fit("--model.steps_per_call", saved_with)
+    last = first / "checkpoints" / "last.ckpt"
+    words = ["fit", "--ckpt_path", str(last), "--trainer.max_epochs", "3", "--model.steps_per_call", resumed_with]
+    assert main(words) == 0
+    expected, found = (scalars(run) for run in (fit("--trainer.max_epochs", "3"), first.parent / "version_1"))
+    for tag in ("val/loss", "val/auroc/reconstruction", "train/loss"):
+        # From 79 on: the first mean of the training loss is over steps that the resumed run has not seen.
+        assert [point for point in found[tag] if point[0] >= 79] == [point for point in expected[tag] if point[0] >= 79]
+
+
 class StopAfterCall(L.Callback):
     """Writes a checkpoint after a number of calls, and stops."""
 
