@@ -54,5 +54,6 @@ class RunningLoss:
         self.point, self.sums, self.count, self.logged_at = means["train/loss"], {}, 0, step
         # Not by the module's `log`, which writes only at the end of a call of the loop, as of its last step.
         points = {name: float(mean) for name, mean in means.items()}
+        points["lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])  # of the next step
         for logger in trainer.loggers:
             logger.log_metrics({**points, "epoch": trainer.current_epoch}, step=step - 1)
