@@ -45,6 +45,15 @@ def read_val_metrics(path: Path) -> dict[str, float]:
     return dict(_read(path).get("val_metrics", {}))
 
 
+def read_threads(path: Path) -> int | None:
+    """The number of threads that trained the weights of a checkpoint, as far as it is known.
+
+    Raises:
+        UserError: if the file is missing or not a checkpoint.
+    """
+    return _read(path).get("threads")
+
+
 def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, float]) -> None:
     """Put weights and fitted scores, and the values of the validation they come from, into a checkpoint."""
     content = torch.load(path, weights_only=True, map_location="cpu") | {

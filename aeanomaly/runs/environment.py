@@ -23,6 +23,7 @@ def environment(trainer: L.Trainer) -> dict[str, Any]:
         "precision": str(trainer.precision),  # the effective one: fp16 on a CPU silently becomes bf16
         "accelerator": trainer.strategy.root_device.type,
         "devices": trainer.world_size,
+        "threads": torch.get_num_threads(),
         "version_torch": str(torch.__version__),
         "version_lightning": L.__version__,
         "version_aeanomaly": aeanomaly.__version__,

@@ -10,7 +10,8 @@ from aeanomaly.outputs import chunks_before
 
 
 def save_random_state(checkpoint: dict[str, Any], device: torch.device) -> None:
-    """Put the random state in, for a run that is interrupted in the middle of an epoch."""
+    """Put the random state in, for a run that is interrupted in the middle of an epoch, and the number of threads."""
+    checkpoint["threads"] = torch.get_num_threads()
     checkpoint["random_state"] = torch.get_rng_state()
     if device.type == "cuda":
         checkpoint["random_state_on_gpu"] = torch.cuda.get_rng_state(device)

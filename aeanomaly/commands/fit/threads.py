@@ -67,9 +67,9 @@ def threads_for(work: int, free: int) -> int:
     return max(1, min(free, work // WORK_OF_A_THREAD))
 
 
-def choose_threads(work: int, free: int) -> None:
+def choose_threads(number: int) -> None:
     """Set the number of threads of the fit that is about to start, unless OMP_NUM_THREADS does."""
     if "OMP_NUM_THREADS" not in os.environ:
         import torch
 
-        torch.set_num_threads(min(torch.get_num_threads(), threads_for(work, free)))
+        torch.set_num_threads(min(torch.get_num_threads(), number))

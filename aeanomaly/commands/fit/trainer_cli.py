@@ -23,7 +23,7 @@ from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.fit.report import print_report
 from aeanomaly.commands.fit.run_config import RunConfig
-from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads
+from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.one_line import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
@@ -35,6 +35,7 @@ from aeanomaly.runs.checkpoints import (
     checkpoint_to_test,
     find_conflict,
     read_hyperparameters,
+    read_threads,
     replace_state,
 )
 from aeanomaly.runs.layout import run_of_checkpoint
@@ -153,7 +154,10 @@ class AnomalyCLI(LightningCLI):
         refuse_anomalous_monitors([*monitors, (schedule.get("init_args") or {}).get("monitor")])
         parameters = sum(parameter.numel() for parameter in self.model.net.parameters())
         if self.trainer.world_size == 1 and self.processors is not None:  # for several processes Lightning chooses
-            choose_threads(parameters * self.datamodule.batch_size, self.processors.free())
+            # A run that goes on keeps its number: sums in another order differ in the last bit.
+            path = self.config_init["fit"].get("ckpt_path")
+            before = read_threads(Path(path)) if path else None
+            choose_threads(before or threads_for(parameters * self.datamodule.batch_size, self.processors.free()))
         settle_memory()
 
     def after_fit(self) -> None:

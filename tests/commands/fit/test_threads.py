@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import torch
 
 from aeanomaly.commands.fit import threads
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for, wait_passively
+from aeanomaly.commands.main import main
 
 DEBUG_WORK, BASE_WORK = 8_901 * 32, 927_000 * 64
 
@@ -54,10 +57,10 @@ def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) ->
     try:
         monkeypatch.setenv("OMP_NUM_THREADS", "2")
         torch.set_num_threads(2)
-        choose_threads(DEBUG_WORK, 2)
+        choose_threads(1)
         assert torch.get_num_threads() == 2
         monkeypatch.delenv("OMP_NUM_THREADS")
-        choose_threads(DEBUG_WORK, 2)
+        choose_threads(1)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -69,3 +72,23 @@ def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("KMP_BLOCKTIME")
     wait_passively()
     assert os.environ.pop("OMP_WAIT_POLICY") == "PASSIVE"
+
+
+def test_a_resumed_run_keeps_the_number_of_threads(
+    fit: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums in another order differ in the last bit."""
+    run = fit()
+    content = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["threads"] == json.loads((run / "metrics.json").read_text())["threads"]
+    torch.save(content | {"threads": 2}, tmp_path / "two.ckpt")
+    words = ["fit", "--config", str(run / "config.yaml"), "--ckpt_path", str(tmp_path / "two.ckpt")]
+    words += ["--trainer.max_epochs", "3", "--trainer.default_root_dir", str(tmp_path)]
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    try:
+        torch.set_num_threads(2)
+        assert main(words) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert json.loads((tmp_path / "lightning_logs" / "version_0" / "metrics.json").read_text())["threads"] == 2
