@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 _KEY = re.compile(r'(?:Parser key|Key|key) ["\']([^"\']+)["\']')
+_NESTED = re.compile(r"NestedArg\(key='([^']+)', val='?(.*?)'?\)")
+_CLASS_PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
 
 
 def one_line(message: str) -> str:
@@ -16,12 +18,22 @@ def one_line(message: str) -> str:
     message = re.sub(r"<class '([\w.]+)'>", lambda match: match[1].rpartition(".")[2], message)
     message = re.sub(r"typing\.Literal\[([^\]]*)\]", lambda match: f"one of {match[1]}".replace("'", ""), message)
     keys = _KEY.findall(message)
+    nested = _NESTED.search(message)  # an option within a mapping, such as --model.scores.kmeans.n_clusters
+    if nested:
+        keys, message = [keys[0], nested[1]], _NESTED.sub(lambda match: match[2], message)
+    key = ".".join(keys)
+    if nested and " is abstract" in message:
+        parent, name = keys[0], keys[-1].partition(".")[0]
+        return f"{key}: there is no {name!r} in {parent}; to add one, give its class first: --{parent}.{name} CLASS"
+    problem = _CLASS_PROBLEM.search(message)
+    if keys and problem and "arser key" not in problem[2]:
+        return f"{key}: {problem[1]}: {problem[2]}"
     expected = re.findall(r"Expected (?:an? )?([\w.\[\], -]+?)(?:\.|$|\n)", message)
     given = re.findall(r"Given value: (.+)|Got value: (.+)", message)
     if keys and expected and given:
         wanted = " or ".join(dict.fromkeys("nothing" if name == "NoneType" else name for name in expected))
         value = next(part for part in given[-1] if part)
-        return f"{'.'.join(keys)}: expected {wanted}, got {value!r}"
+        return f"{key}: expected {wanted}, got {value!r}"
     if "arguments are required" in message:
         missing = message.rpartition(": ")[2]
         config = ": start from a complete config, such as --config configs/base.yaml" if "fit." in missing else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.outputs import Described
 
 
-class Threshold(Described):
+class Threshold(Described, ABC):
     """A rule that yields one threshold value for a score; the configuration gives it its name.
 
     Attributes:
@@ -22,9 +23,9 @@ class Threshold(Described):
     needs_normal_scores: bool = True
     scores: Sequence[str] | None = None
 
+    @abstractmethod
     def fit(self, normal_scores: Tensor) -> float:
         """The threshold value, given the (N,) scores of held-out normal images in any order."""
-        raise NotImplementedError
 
     def applies_to(self, score: str) -> bool:
         """Whether the rule makes sense for the score of this name."""

@@ -32,7 +32,21 @@ STOP_BY_AUROC = """
         ([*FIT, "--model.net.code_size", "100000000000"], "not enough memory"),
         ([*FIT, "--seed_everything", "-1"], "seed_everything must lie between 0 and 2**32 - 1"),
         ([*FIT, "--seed_everything", "4294967296"], "seed_everything must lie between 0 and 2**32 - 1"),
-        ([*FIT, "--model.net", "nowhere.Net"], "No module named 'nowhere'"),
+        ([*FIT, "--model.net", "nowhere.Net"], "model.net: nowhere.Net: No module named 'nowhere'"),
+        (
+            [*FIT, "--model.scores.kmeans.nclusters", "3"],
+            "scores.kmeans.nclusters: aeanomaly.scores.kmeans.KMeans: Opt",
+        ),
+        (
+            [*FIT, "--model.scores.kmeans.n_clusters", "x"],
+            "model.scores.kmeans.n_clusters: expected int or nothing, got",
+        ),
+        (
+            [*FIT, "--model.scores.kmean.n_clusters", "3"],
+            "there is no 'kmean' in model.scores; to add one, give its cla",
+        ),
+        ([*FIT, "--model.thresholds.fixd.value", "3"], "there is no 'fixd' in model.thresholds"),
+        ([*FIT, "--trainer.callbacks+", "aeanomaly.callbacks.No"], "trainer.callbacks: aeanomaly.callbacks.No: module"),
         ([*FIT, "--model.net.image_shape", "[1,28,28]"], "images are [1, 8, 8]"),
         ([*FIT, "--model.optimizer.lr", "-1"], "Invalid learning rate: -1"),
         ([*FIT, "--model.thresholds.fixed.scores", "[a]"], None),
