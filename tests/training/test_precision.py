@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 
 @pytest.mark.parametrize("fragment", ["bf16", "fp16"])
 def test_mixed_precision_on_the_cpu(fragment: str, fit: Callable[..., Path]) -> None:
-    run = fit("--config", str(REPOSITORY / "configs" / f"{fragment}.yaml"), "--trainer.max_epochs", "10")
+    run = fit("--config", str(REPOSITORY / "configs" / "precision" / f"{fragment}.yaml"), "--trainer.max_epochs", "10")
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["precision"] == "bf16-mixed"  # a CPU has no float16 training
     assert metrics["test/auroc/reconstruction"] > 0.8
