@@ -64,14 +64,17 @@ def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) ->
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
-    for name in ("OMP_WAIT_POLICY", "KMP_BLOCKTIME"):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KMP_BLOCKTIME", "200")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     wait_passively()
-    assert "OMP_WAIT_POLICY" not in os.environ
-    monkeypatch.delenv("KMP_BLOCKTIME")
+    assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.delenv("OMP_WAIT_POLICY")
     wait_passively()
-    assert os.environ.pop("OMP_WAIT_POLICY") == "PASSIVE"
+    assert int(os.environ["GOMP_SPINCOUNT"]) > 0
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5")
+    wait_passively()
+    assert os.environ["GOMP_SPINCOUNT"] == "5"
 
 
 def test_a_resumed_run_keeps_the_number_of_threads(
