@@ -70,7 +70,7 @@ class Progress(TQDMProgressBar):
         if not self._interactive and trainer.is_global_zero:
             names = ("train/loss", "val/loss") if self._validated else ("train/loss",)  # not that of an earlier epoch
             known = {name: trainer.callback_metrics.get(name) for name in names}
-            figures = "".join(f"  {name} {float(value):.5f}" for name, value in known.items() if value is not None)
+            values = "".join(f"  {name} {float(value):.5f}" for name, value in known.items() if value is not None)
             seconds = time.perf_counter() - self._epoch_started
             self._validated = False
-            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{figures}  {seconds:.1f} s", flush=True)
+            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{values}  {seconds:.1f} s", flush=True)

@@ -19,7 +19,7 @@ _SHORTEST = 0.2  # seconds of watching; the kernel counts in hundredths
 def wait_passively() -> None:
     """Let OpenMP's threads sleep when they have waited for some microseconds, instead of milliseconds.
 
-    Long enough from one operation of a step to the next: threads that sleep at once make base.yaml's step twice as long.
+    Enough from one operation of a step to the next: with threads that sleep at once base.yaml takes twice as long.
     Read when torch is imported; what the user has set is left alone.
     """
     if "OMP_WAIT_POLICY" not in os.environ:

