@@ -1,6 +1,6 @@
 """The limit of a training step: its floating-point operations at the speed of a matrix product on this machine.
 
-    python performance/limit.py
+    python performance/limit.py [cpu or cuda [float32 bf16]]
 
 prints one line of JSON: operations per image, and the operations per second of square products at each precision that
 the device has in hardware.
@@ -16,6 +16,7 @@ from itertools import pairwise
 import torch
 
 WIDTHS = (784, 500, 125, 40, 5)  # of the study's encoder; the decoder mirrors it
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 SIZE = 2048  # rows and columns of the measured product: its 17 GFLOP leave all overhead behind
 
 
@@ -34,13 +35,13 @@ def step_operations() -> int:
     return 3 * forward_operations() - 2 * linear_products()[0]
 
 
-def precisions(device: str) -> dict[str, torch.dtype]:
+def precisions(device: str) -> list[str]:
     """What the device multiplies in hardware. Emulated, a single bfloat16 product of this size takes minutes."""
     # Not at the top: lightning comes with it, and other scripts take WIDTHS from here.
     from aeanomaly.training.precision import Quickest
 
     quickest = Quickest("cpu" if device == "cpu" else "cuda")
-    return {"float32": torch.float32} | ({"bf16": torch.bfloat16} if quickest.precision == "bf16-mixed" else {})
+    return ["float32", "bf16"] if quickest.precision == "bf16-mixed" else ["float32"]
 
 
 def product_rate(dtype: torch.dtype, device: str, repeats: int = 7) -> float:
@@ -61,5 +62,5 @@ def product_rate(dtype: torch.dtype, device: str, repeats: int = 7) -> float:
 
 if __name__ == "__main__":
     device = sys.argv[1] if len(sys.argv) > 1 else "cpu"
-    rates = {name: product_rate(dtype, device) for name, dtype in precisions(device).items()}
+    rates = {name: product_rate(PRECISIONS[name], device) for name in sys.argv[2:] or precisions(device)}
     print(json.dumps({"forward": forward_operations(), "step": step_operations(), "rates": rates}))

@@ -21,7 +21,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from limit import WIDTHS, precisions, product_rate, step_operations
+from limit import PRECISIONS, WIDTHS, precisions, product_rate, step_operations
 from markdown_section import Report, add_options
 from study_net import study_net
 from torch import Tensor, nn
@@ -157,7 +157,7 @@ def in_turn(ways: dict[str, Callable[[], object]], rounds: int, times: int) -> d
 
 def steps_table(report: Report, table: ImageTable) -> None:
     """Operators of a step."""
-    rates = {name: product_rate(dtype, "cpu") for name, dtype in precisions("cpu").items()}
+    rates = {name: product_rate(PRECISIONS[name], "cpu") for name in precisions("cpu")}
     full = Quickest("cpu")
     full.precision = "32-true"
     quickest = Quickest("cpu")

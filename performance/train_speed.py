@@ -26,6 +26,7 @@ import fit_command
 import torch
 from few_mnist import FewMNIST
 from fit_command import HERE
+from limit import precisions
 from markdown_section import Report, add_options
 from times import Times
 
@@ -57,7 +58,8 @@ def training_images(options: argparse.Namespace) -> torch.Tensor:
 
 def time_limit(times: Times, images: int, options: argparse.Namespace) -> float:
     """Measure the machine's products; returns the operations per image."""
-    measured = json.loads(fit_command.run([str(HERE / "limit.py"), options.device]).splitlines()[-1])
+    words = [str(HERE / "limit.py"), options.device, *precisions(options.device)]
+    measured = json.loads(fit_command.run(words).splitlines()[-1])
     for precision, rate in measured["rates"].items():
         times.add(f"limit {precision}", 2 * [images * measured["step"] / rate])
     return float(measured["step"])
