@@ -103,7 +103,7 @@ def test_scalars_overlays_both_runs(page: Page, address: str) -> None:
 
 def test_custom_scalars_has_normal_and_anomalous_in_one_chart(page: Page, address: str) -> None:
     show(page, address, "custom_scalars")
-    for title in ("reconstruction: median and middle 90 %", "reconstruction: accuracies at threshold 3"):
+    for title in ("reconstruction: median and middle 90 %", "reconstruction: accuracies at threshold fixed"):
         expect(page.get_by_text(title, exact=True)).to_be_visible()
     for kind in ("normal", "anomaly"):
         for run in RUNS:

@@ -21,8 +21,8 @@ class SideBySide(EvaluationCallback):
 
     For each score, how the middle 90 % of normal and of anomalous validation scores lie, as two bands around their
     medians (scalars ``val_spread/<score>/<kind>_median``, ``_q05`` and ``_q95``, which this callback writes); for each
-    score and threshold, both accuracies; AUROC, AUPR and FPR at 95 % TPR of all scores; both losses. The single charts
-    of each remain where they were.
+    score and threshold, both accuracies; AUROC, AUPR and FPR at 95 % TPR of all scores; both losses; the learning rate.
+    The single charts of each remain where they were.
     """
 
     only_validations_of_a_fit = True
@@ -66,6 +66,6 @@ class SideBySide(EvaluationCallback):
             {
                 "Scores, normal against anomalous": scores,
                 "Accuracies, normal against anomalous": accuracies,
-                "Detection": [*detection, losses],
+                "Detection": [*detection, losses, lines("learning rate", ["^lr$"])],
             }
         )
