@@ -38,7 +38,7 @@ def busy(threads: int, size: int = 1500) -> Iterator[None]:
     """A process that multiplies matrices meanwhile."""
     words = [sys.executable, "-c", BUSY.format(threads=threads, size=size)]
     # Its threads wait for each other in the usual way, whatever is set here.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "KMP_"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None

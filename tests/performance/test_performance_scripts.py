@@ -143,7 +143,7 @@ def test_best_plain_loop_ends_with_the_weights_of_fit(
     finally:
         torch.set_flush_denormal(False)
     for name, weight in zip(first, net.state_dict().values(), strict=True):
-        assert torch.equal(weight, fitted[f"net.{name}"]), name
+        assert torch.equal(weight, fitted[f"detector.net.{name}"]), name
 
 
 def test_result_without_a_section_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
