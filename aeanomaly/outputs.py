@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     image: Tensor  # (B, C, H, W) float32 in [0, 1]
     label: Tensor  # (B,) int64, the class of the image; no training step reads it
     is_anomaly: Tensor  # (B,) bool
-    position: Tensor  # (B,) int64, of the image in its split
+    index: Tensor  # type: ignore[assignment]  # (B,) int64, of the image in its split; hides the method of tuples
 
 
 class Chunk(Protocol):

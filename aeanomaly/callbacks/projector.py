@@ -53,10 +53,10 @@ class CodeProjector(EvaluationCallback):
     def on_images(self, trainer: L.Trainer, output: Output, batch: Batch, stage: str) -> None:
         """Keep the thumbnails of the images to be shown."""
         if batch.image.ndim == 4 and batch.image.shape[1] in (1, 3):
-            shown = torch.isin(batch.position, self._shown(trainer, stage).to(batch.position.device))
+            shown = torch.isin(batch.index, self._shown(trainer, stage).to(batch.index.device))
             # Uint8 at the size in which they are shown: a thousand photographs would otherwise be a gigabyte.
             self._thumbnails.append(thumbnails(batch.image[shown], self.thumbnail_size).cpu())
-            self._indices.append(batch.position[shown].cpu())
+            self._indices.append(batch.index[shown].cpu())
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
         """Write."""

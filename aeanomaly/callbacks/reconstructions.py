@@ -40,7 +40,7 @@ class ReconstructionGrid(EvaluationCallback):
         for kind in (False, True):
             missing = self.images - sum(column.is_anomaly == kind for column in self._kept)
             for row in (batch.is_anomaly == kind).nonzero().flatten()[:missing].tolist():
-                picture, index = (output.target[row].cpu(), output.reconstruction[row].cpu()), int(batch.position[row])
+                picture, index = (output.target[row].cpu(), output.reconstruction[row].cpu()), int(batch.index[row])
                 self._kept.append(Column(*picture, kind, index))
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:

@@ -96,7 +96,7 @@ class ImageTable(Dataset[Batch]):
             image=self._images.index_select(0, self._rows_of(index)) / 255,  # twice as fast as indexing with a tensor
             label=self.labels.index_select(0, index),
             is_anomaly=self.is_anomaly.index_select(0, index),
-            position=index,
+            index=index,
         )
 
     def _rows_of(self, index: Tensor) -> Tensor:

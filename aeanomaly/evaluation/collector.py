@@ -50,9 +50,9 @@ class Collector:
         """Score a batch, remember the result, and return the scores known by now; ``output`` is float32."""
         scores = {name: self._score(name, output) for name in self.detector.scores if name not in self.deferred}
         code = output.code.flatten(1)
-        columns = {"label": batch.label, "is_anomaly": batch.is_anomaly, "index": batch.position, "code": code}
+        columns = {"label": batch.label, "is_anomaly": batch.is_anomaly, "index": batch.index, "code": code}
         self._columns.add(columns | scores)
-        self._batch_sizes.append(len(batch.position))
+        self._batch_sizes.append(len(batch.index))
         if self.deferred:
             self._outputs.add(output.only(self._kept_fields).tensors())
         return scores

@@ -65,7 +65,7 @@ def _training_outputs(fields: Iterable[str], detector: Detector, trainer: L.Trai
         for batch in loader():
             batch = trainer.strategy.batch_to_device(batch)
             output = detector.complete(detector.net(batch.image)).only(fields)
-            kept.add({"index": batch.position} | output.tensors())
+            kept.add({"index": batch.index} | output.tensors())
     columns: dict[str, Tensor] = kept.columns()
     index = columns.pop("index")
     return Output.from_tensors(gather_in_order(columns, index, trainer.strategy))

@@ -43,7 +43,7 @@ def loader(shuffle: bool = True, epoch: int = 0) -> IndexLoader:
 
 
 def positions(of: IndexLoader) -> list[list[int]]:
-    return [batch.position.tolist() for batch in of]
+    return [batch.index.tolist() for batch in of]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
@@ -110,7 +110,7 @@ def test_a_chunked_epoch_goes_on_anywhere_with_as_many_chunks_as_are_said_to_be_
     whole, resumed = positions(loader(epoch=4)), loader(epoch=4)
     resumed.chunk_size = size
     resumed.load_state_dict({"epoch": 4, "served": done % 7})
-    chunks: Any = [[batch.position.tolist() for batch in chunk] for chunk in resumed]
+    chunks: Any = [[batch.index.tolist() for batch in chunk] for chunk in resumed]
     assert [batch for chunk in chunks for batch in chunk] == whole[done % 7 :]
     assert len(chunks) == len(resumed) - chunks_before(done % 7, 7, size)
     assert len(chunks[-1]) == 1
@@ -124,7 +124,7 @@ def test_batches_that_a_chunk_was_left_with_are_the_next_chunk() -> None:
     found: list[list[int]] = []
     for number, chunk in enumerate(left_early):
         for batch in chunk:  # type: ignore[union-attr]
-            found.append(batch.position.tolist())
+            found.append(batch.index.tolist())
             if number == 0 and len(found) == 3:
                 assert left_early.state_dict()["served"] == 3
                 break
@@ -146,6 +146,6 @@ def test_images_stay_uint8_in_memory_and_come_as_float32_from_0_to_1() -> None:
     torch.testing.assert_close(batch.image.flatten(), torch.tensor([1.0, 0.0, 0.2, 0.2]))
     assert batch.label.tolist() == [6, 4, 5, 5]
     assert batch.is_anomaly.tolist() == [False, False, True, True]
-    assert batch.position.tolist() == [2, 0, 1, 1]
+    assert batch.index.tolist() == [2, 0, 1, 1]
     assert kept.images.dtype == torch.uint8
     assert kept.images.flatten().tolist() == [0, 51, 255]

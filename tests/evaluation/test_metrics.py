@@ -64,7 +64,7 @@ def test_metrics_do_not_depend_on_the_batches_in_which_scores_arrive(kind: str, 
     collector = Collector(Detector(nn.Identity(), {"code": CodeAsScore()}, {}))
     for rows in torch.arange(len(scores)).split(batch_size):
         code = scores[rows].unsqueeze(1)
-        batch = Batch(image=code, label=labels[rows].long(), is_anomaly=labels[rows], position=rows)
+        batch = Batch(image=code, label=labels[rows].long(), is_anomaly=labels[rows], index=rows)
         collector.add(batch, Output(code=code, reconstruction=code, target=code))
     found = collector.evaluation(SingleDeviceStrategy(device="cpu")).metrics["code"]
     assert found == pytest.approx(

@@ -43,7 +43,7 @@ def test_overfit_batches_are_the_same_few_in_every_epoch(size: int) -> None:
     trainer.fit(module, make_data())
     assert trainer.global_step == 6
     loader: Any = trainer.train_dataloader
-    assert [batch.position.tolist() for batch in loader][:2] == [list(range(32)), list(range(32, 64))]
+    assert [batch.index.tolist() for batch in loader][:2] == [list(range(32)), list(range(32, 64))]
 
 
 @pytest.mark.parametrize(
