@@ -91,7 +91,6 @@ class OneClassDataModule(L.LightningDataModule):
         return type(self).__name__
 
     def setup(self, stage: str | None = None) -> None:
-        """Load and split, once."""
         if self._tables:
             return
         arrays = self.load()
@@ -188,7 +187,6 @@ class OneClassDataModule(L.LightningDataModule):
         return self._loader("test", self.eval_batch_size)
 
     def predict_dataloader(self) -> IndexLoader:
-        """The whole test split."""
         return self.test_dataloader()
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

@@ -45,7 +45,6 @@ class ImageTable(Dataset[Batch]):
 
     @property
     def nbytes(self) -> int:
-        """Size of the array."""
         return self._images.nbytes
 
     @property

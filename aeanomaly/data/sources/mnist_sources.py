@@ -35,21 +35,20 @@ def _last_line(text: str) -> str:
 @contextlib.contextmanager
 def _fetched(command: list[str], pattern: str) -> Iterator[Path]:
     """The archive that a package manager's command leaves in its working folder, until the context ends."""
-    name = Path(command[0]).name
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_FETCH_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SourceError(f"{command[0]} failed: {error}") from None
         if done.returncode:
-            raise SourceError(f"{name} failed: {_last_line(done.stderr or done.stdout)}")
+            raise SourceError(f"{Path(command[0]).name} failed: {_last_line(done.stderr or done.stdout)}")
         archive = next(Path(folder).glob(pattern), None)
         if archive is None:
-            raise SourceError(f"{name} left no {pattern}")
+            raise SourceError(f"no {pattern} was delivered")
         try:
             yield archive
         except (tarfile.TarError, zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
-            raise SourceError(f"{name} delivered a damaged or unexpected archive: {error}") from None
+            raise SourceError(f"the archive delivered is damaged or unexpected: {error}") from None
 
 
 def from_torchvision() -> dict[str, bytes]:
