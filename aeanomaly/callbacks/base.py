@@ -66,24 +66,19 @@ class EvaluationCallback(L.Callback):
         return self.every_n_epochs is not None and (trainer.current_epoch + 1) % self.every_n_epochs == 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Check the module before anything runs."""
         autoencoder(self, pl_module)
 
     def on_validation_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
-        """Hand the batch on if it is due."""
         if self.is_due(trainer, "val"):
             self.on_images(trainer, outputs, batch, "val")
 
     def on_test_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any) -> None:
-        """Hand the batch on."""
         self.on_images(trainer, outputs, batch, "test")
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Hand the evaluation on if it is due."""
         self._look(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Hand the evaluation on."""
         self._look(trainer, pl_module, "test")
 
     def _look(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

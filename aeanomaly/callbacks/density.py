@@ -21,7 +21,6 @@ class DensityFigure(EvaluationCallback):
         super().__init__(every_n_epochs)
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
-        """Draw."""
         if self.writer(trainer) is not None:
             for name in evaluation.scores:
                 normal, anomalous = evaluation.normal(name), evaluation.anomalous(name)

@@ -29,11 +29,9 @@ class FitScores(L.Callback):
         self._lowest = math.inf
 
     def state_dict(self) -> dict[str, Any]:
-        """The lowest loss so far."""
         return {"lowest": self._lowest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
         self._lowest = state_dict["lowest"]
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -25,7 +25,6 @@ class HealthCheck(EvaluationCallback):
         self._said: set[str] = set()
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
-        """Check the pass."""
         if not trainer.is_global_zero:
             return
         problems = find_problems(evaluation)

@@ -23,7 +23,6 @@ class ScoreHistograms(EvaluationCallback):
         super().__init__(every_n_epochs)
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
-        """Write."""
         writer = self.writer(trainer)
         if writer is None:
             return

@@ -28,7 +28,6 @@ class Interrupt(L.Callback):
         self._module: L.LightningModule | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take over Ctrl-C."""
         self._module = pl_module
         if trainer.world_size == 1:
             try:
@@ -65,7 +64,6 @@ class Interrupt(L.Callback):
             raise KeyboardInterrupt
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Say how to go on."""
         self._restore()
         if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
             return

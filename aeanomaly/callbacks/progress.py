@@ -40,7 +40,6 @@ class Progress(TQDMProgressBar):
         self._epoch_started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        """Start the clock."""
         super().on_train_epoch_start(trainer, *args)
         self._epoch_started = time.perf_counter()
 
@@ -65,7 +64,6 @@ class Progress(TQDMProgressBar):
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the line of the epoch."""
         super().on_train_epoch_end(trainer, pl_module)
         if not self._interactive and trainer.is_global_zero:
             names = ("train/loss", "val/loss") if self._validated else ("train/loss",)  # not that of an earlier epoch

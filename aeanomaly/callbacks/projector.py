@@ -59,7 +59,6 @@ class CodeProjector(EvaluationCallback):
             self._indices.append(batch.index[shown].cpu())
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
-        """Write."""
         pictures, indices = self._thumbnails, self._indices
         self._thumbnails, self._indices = [], []
         gathered = None

@@ -44,7 +44,6 @@ class ReconstructionGrid(EvaluationCallback):
                 self._kept.append(Column(*picture, kind, index))
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
-        """Draw."""
         kept, self._kept = sorted(self._kept, key=lambda column: column.is_anomaly), []
         if not kept or self.writer(trainer) is None:
             return

@@ -53,7 +53,6 @@ class RunRecord(L.Callback):
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock of the epoch."""
         self._started["epoch"] = time.perf_counter()
         self._started["step"] = trainer.global_step
 
@@ -69,7 +68,6 @@ class RunRecord(L.Callback):
             self._started["epoch"] += time.perf_counter() - self._started["validation"]
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Account for the epoch."""
         self._train_seconds += time.perf_counter() - self._started["epoch"]
         batches = (trainer.global_step - int(self._started["step"])) * trainer.accumulate_grad_batches
         data = data_of(trainer)
@@ -77,7 +75,6 @@ class RunRecord(L.Callback):
             self._train_images += min(batches * data.batch_size, data.sizes()["train_images"])
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write what is known after training."""
         values: dict[str, Any] = {
             "fit_seconds": time.perf_counter() - self._started["fit"],
             "epochs": trainer.current_epoch,
@@ -91,7 +88,6 @@ class RunRecord(L.Callback):
         self._write(trainer, values)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
         self._started["test"] = time.perf_counter()
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -104,10 +100,9 @@ class RunRecord(L.Callback):
         evaluation = module.evaluation()
         for score, thresholds in evaluation.thresholds.items():
             values |= {f"threshold/{score}@{name}": v for name, v in thresholds.items() if not math.isnan(v)}
-        logger = _run_logger(trainer)
-        if logger is not None and trainer.is_global_zero:
-            write_whole(Path(logger.log_dir, "test_scores.csv"), scores_csv(evaluation))
+        _write_file(trainer, "test_scores.csv", scores_csv(evaluation))
         self._write(trainer, values)
+        logger = _run_logger(trainer)
         if logger is not None and trainer.is_global_zero:
             config = Path(logger.log_dir, "config.yaml")
             logger.log_hparams_row(flatten_config(yaml.safe_load(config.read_text())) if config.is_file() else {})
@@ -115,24 +110,29 @@ class RunRecord(L.Callback):
     def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write predictions.csv: scores, and for each threshold whether the image is flagged."""
         evaluation = autoencoder(self, pl_module).evaluation()
-        logger = _run_logger(trainer)
-        if logger is not None and trainer.is_global_zero:
-            path = Path(logger.log_dir, "predictions.csv")
-            write_whole(path, scores_csv(evaluation, decisions=True))
+        path = _write_file(trainer, "predictions.csv", scores_csv(evaluation, decisions=True))
+        if path is not None:
             log.info("Predictions of %d images: %s", len(evaluation.index), path)
 
     def _write(self, trainer: L.Trainer, values: dict[str, Any]) -> None:
         self.record |= environment(trainer) | values
-        logger = _run_logger(trainer)
-        if logger is not None and trainer.is_global_zero:
-            text = json.dumps(self.record, indent=2, sort_keys=True)
-            write_whole(Path(logger.log_dir, "metrics.json"), text + "\n")
+        _write_file(trainer, "metrics.json", json.dumps(self.record, indent=2, sort_keys=True) + "\n")
 
 
 def _logged(trainer: L.Trainer, stage: str) -> dict[str, Any]:
     """What was logged last of a stage, by tag."""
     named = ((MetricName.parse(tag), tag, value) for tag, value in trainer.callback_metrics.items())
     return {tag: float(value) for name, tag, value in named if name is not None and name.stage == stage}
+
+
+def _write_file(trainer: L.Trainer, name: str, text: str) -> Path | None:
+    """Write into the run's directory on the first device; None where nothing is written."""
+    logger = _run_logger(trainer)
+    if logger is None or not trainer.is_global_zero:
+        return None
+    path = Path(logger.log_dir, name)
+    write_whole(path, text)
+    return path
 
 
 def _run_logger(trainer: L.Trainer) -> RunLogger | None:

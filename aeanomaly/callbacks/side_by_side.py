@@ -28,7 +28,6 @@ class SideBySide(EvaluationCallback):
     only_validations_of_a_fit = True
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the layout."""
         writer, detector = self.writer(trainer), autoencoder(self, pl_module).detector
         if writer is not None:
             thresholds = {
@@ -38,7 +37,6 @@ class SideBySide(EvaluationCallback):
             writer._get_file_writer().add_summary(layout_summary(self.layout(thresholds)))
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
-        """Write the spread of the scores."""
         writer = self.writer(trainer)
         if writer is not None and stage == "val":
             for tag, value in spread(evaluation).items():

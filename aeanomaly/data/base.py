@@ -74,8 +74,8 @@ class OneClassDataModule(L.LightningDataModule):
         self.split_seed = split_seed if split_seed is not None else global_seed() or 0
         self.chunk_size = 1
         self._tables: dict[str, ImageTable] = {}
-        self._tables_on_gpu: dict[str, ImageTable] = {}
-        self._arrays_on_gpu: dict[str, dict[int, Tensor]] = {}
+        self._tables_on_gpu: dict[tuple[str, torch.device], ImageTable] = {}
+        self._arrays_on_gpu: dict[tuple[int, torch.device], Tensor] = {}
 
     def load(self) -> Arrays:
         """The whole labelled data set; called once per process, after `prepare_data`."""
@@ -91,7 +91,6 @@ class OneClassDataModule(L.LightningDataModule):
         return type(self).__name__
 
     def setup(self, stage: str | None = None) -> None:
-        """Load and split, once."""
         if self._tables:
             return
         arrays = self.load()
@@ -162,14 +161,13 @@ class OneClassDataModule(L.LightningDataModule):
         table, device = self._tables[part], self._device
         if device.type != "cuda":
             return table
-        place = f"{part} on {device}"
-        arrays = self._arrays_on_gpu.setdefault(str(device), {})
-        if place not in self._tables_on_gpu:
+        if (part, device) not in self._tables_on_gpu:
             free, _ = torch.cuda.mem_get_info(device)
-            if table.address not in arrays and 2 * table.nbytes > free:  # leave the other half to the net
+            # Half of it is left to the net.
+            if (table.address, device) not in self._arrays_on_gpu and 2 * table.nbytes > free:
                 return table
-            self._tables_on_gpu[place] = table.to(device, arrays)
-        return self._tables_on_gpu[place]
+            self._tables_on_gpu[part, device] = table.to(device, self._arrays_on_gpu)
+        return self._tables_on_gpu[part, device]
 
     def train_dataloader(self) -> IndexLoader:
         """Training images, in an order that depends on seed and epoch only; with ``overfit_batches`` in a fixed one."""
@@ -189,7 +187,6 @@ class OneClassDataModule(L.LightningDataModule):
         return self._loader("test", self.eval_batch_size)
 
     def predict_dataloader(self) -> IndexLoader:
-        """The whole test split."""
         return self.test_dataloader()
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -200,13 +197,9 @@ class OneClassDataModule(L.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """What decides who trains and who is held out; it rides in the checkpoint."""
-        return {
-            "normal_classes": list(self.normal_classes) if self.normal_classes is not None else None,
-            "anomaly_classes": list(self.anomaly_classes) if self.anomaly_classes is not None else None,
-            "val_fraction": self.val_fraction,
-            "contamination": self.contamination,
-            "split_seed": self.split_seed,
-        }
+        names = ("normal_classes", "anomaly_classes", "val_fraction", "contamination", "split_seed")
+        values = {name: getattr(self, name) for name in names}
+        return {name: list(value) if isinstance(value, Sequence) else value for name, value in values.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse a checkpoint that was trained on another split: held-out images would no longer be held out."""

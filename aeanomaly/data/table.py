@@ -45,7 +45,6 @@ class ImageTable(Dataset[Batch]):
 
     @property
     def nbytes(self) -> int:
-        """Size of the array."""
         return self._images.nbytes
 
     @property
@@ -53,17 +52,18 @@ class ImageTable(Dataset[Batch]):
         """Of the array, by which tables of the same one know each other."""
         return self._images.data_ptr()
 
-    def to(self, device: torch.device, arrays: dict[int, Tensor]) -> ImageTable:
+    def to(self, device: torch.device, arrays: dict[tuple[int, torch.device], Tensor]) -> ImageTable:
         """The same table on a device, where a batch is gathered without a copy from the CPU.
 
         Args:
             device: where to.
-            arrays: arrays already there, by the address of the original; tables of one array share its copy.
+            arrays: copies by the address of the original and their device, which tables of one array share.
         """
-        if self.address not in arrays:
-            arrays[self.address] = self._images.to(device)
+        key = (self.address, device)
+        if key not in arrays:
+            arrays[key] = self._images.to(device)
         rows = self._rows.to(device) if self._rows is not None else None
-        return ImageTable(arrays[self.address], self.labels.to(device), self.is_anomaly.to(device), rows)
+        return ImageTable(arrays[key], self.labels.to(device), self.is_anomaly.to(device), rows)
 
     @property
     def device(self) -> torch.device:

@@ -53,11 +53,7 @@ class Run:
     @cached_property
     def values(self) -> dict[str, float]:
         """The numbers of metrics.json, among them perhaps NaN and infinities."""
-        return {
-            name: value
-            for name, value in self.record.items()
-            if isinstance(value, (int, float)) and not isinstance(value, bool)
-        }
+        return {name: value for name, value in self.record.items() if type(value) in (int, float)}
 
     @property
     def status(self) -> str:
@@ -98,9 +94,8 @@ def _search(folder: Path) -> list[Path]:
     # A folder that cannot be listed counts as found: reading it will say why not.
     runs: list[Path] = []
     seen: set[str] = set()
-    for place, folders, files in os.walk(
-        folder, followlinks=True, onerror=lambda error: runs.append(Path(error.filename))
-    ):
+    walk = os.walk(folder, followlinks=True, onerror=lambda error: runs.append(Path(error.filename)))
+    for place, folders, files in walk:
         real = os.path.realpath(place)
         if real in seen:  # a link back up
             folders.clear()
@@ -131,16 +126,16 @@ def run_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 def read_run(path: Path) -> Run:
     """Read a run directory. Whatever is wrong with it becomes a reason in the result, never an exception."""
+    record: dict[str, Any] = {}
+    hyperparameters: dict[str, Value] | None = None
     unfinished: list[str] = []
     broken: list[str] = []
     try:
         record = _read_metrics(path / _METRICS)
     except FileNotFoundError:
-        record = {}
         only = "only predictions" if (path / _PREDICTIONS).is_file() else "still running, or stopped early"
         unfinished.append(f"no {_METRICS}: {only}")
     except (OSError, ValueError) as error:
-        record = {}
         broken.append(_reason(_METRICS, error))
     else:
         if record.get("trial") == "pruned":
@@ -150,13 +145,11 @@ def read_run(path: Path) -> Run:
     try:
         hyperparameters = _read_hyperparameters(path / _CONFIG, record)
     except FileNotFoundError:
-        hyperparameters = None
         if (path / _METRICS).exists():
             broken.append(f"no {_CONFIG}: its hyperparameters are unknown")
         else:
             unfinished = [f"neither {_METRICS} nor {_CONFIG}: just started, or stopped at once"]
     except (OSError, ValueError, yaml.YAMLError) as error:
-        hyperparameters = None
         broken.append(_reason(_CONFIG, error))
     wrong = sorted(name for name, value in record.items() if isinstance(value, float) and not math.isfinite(value))
     if wrong:
@@ -188,9 +181,8 @@ def _read_hyperparameters(path: Path, record: dict[str, Any]) -> dict[str, Value
 
 def _reason(name: str, error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return (
-            f"{name} is truncated or not JSON (line {error.lineno}: {error.msg})" if error.doc else f"{name} is empty"
-        )
+        where = f"line {error.lineno}: {error.msg}"
+        return f"{name} is truncated or not JSON ({where})" if error.doc else f"{name} is empty"
     if isinstance(error, yaml.MarkedYAMLError):
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         return f"{name} is not YAML ({where}{error.problem})"

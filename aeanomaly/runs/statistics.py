@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -28,9 +29,7 @@ def summarize(values: Sequence[float]) -> Spread:
     if len(finite) < 2:
         alone = finite or (values if len(values) == 1 else [math.nan])
         return Spread(alone[0], None, len(finite))
-    mean = math.fsum(finite) / len(finite)
-    variance = math.fsum((value - mean) ** 2 for value in finite) / (len(finite) - 1)
-    return Spread(mean, math.sqrt(variance), len(finite))
+    return Spread(statistics.fmean(finite), statistics.stdev(finite), len(finite))
 
 
 def best_mean(spreads: Iterable[Spread], higher_is_better: bool | None) -> float | None:

@@ -24,7 +24,6 @@ _HINTS = {b"\x1f\x8b": " (it is gzip: unpack it)", b"PK": " (it is a zip archive
 # and never written here, so there is nothing to reserve. Python names the flag from 3.13 on.
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 _LONGEST_ADVICE = 128 * 1024  # bytes; Linux cuts longer ones to the read-ahead of the disk, which by default is this
-
 _TOGETHER = 256  # rows that are sorted and announced at a time
 
 
@@ -130,13 +129,9 @@ class MappedBytes:
         Returns at once; they are announced in their order, a few hundred at a time.
         """
         if self._announcer is not None and len(rows):
-            self._announcer.submit(self._announce, rows)
+            self._announcer.map(self._announce, rows.split(_TOGETHER))
 
     def _announce(self, rows: Tensor) -> None:
-        for some in rows.split(_TOGETHER):
-            self._announce_some(some)
-
-    def _announce_some(self, rows: Tensor) -> None:
         first = rows.sort().values.numpy() * self._row_bytes + self._offset
         pages, last_pages = first // mmap.PAGESIZE, (first + self._row_bytes - 1) // mmap.PAGESIZE
         begins = np.flatnonzero(np.diff(pages, prepend=-2) > 1)  # rows on the same or the next page are one stretch

