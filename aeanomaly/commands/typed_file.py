@@ -26,7 +26,7 @@ def typed(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     Raises:
         UserError: in one line, if a key is unknown or missing, or a value is not allowed.
     """
-    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    known = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
     for key in content:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)

@@ -70,7 +70,7 @@ def main(options: Sequence[str]) -> int:
     # Cells may run in other folders or on other machines: only an absolute path means the same to all of them.
     out = Path(args.out or Path(LOGS) / f"benchmark_{grid.name}").absolute()
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    finished = {cell.name for cell in grid.cells if finished_run(out, cell)}
+    finished = {cell.name: run for cell in grid.cells if (run := finished_run(out, cell))}
     if args.dry_run:
         for cell in grid.cells:
             state = "finished" if cell.name in finished else "to run"
@@ -80,7 +80,7 @@ def main(options: Sequence[str]) -> int:
     _check_out(out, grid)
     waiting = [cell for cell in grid.cells if cell.name not in finished]
     console.print(f"{grid.name}: {len(grid.cells)} cells, {len(finished)} finished before, in {out}")
-    failed = {cell.name: reason for cell in grid.cells if (reason := _complaint(out, cell, args.allow_subset))}
+    failed = {name: reason for name, run in finished.items() if (reason := complaint(run, args.allow_subset))}
     try:
         _run(waiting, len(finished), out, args, failed, console)
     except KeyboardInterrupt:
@@ -114,11 +114,6 @@ def _config_files(grid: Grid) -> set[str]:
         if not Path(file).is_file():
             raise UserError(f"config {file!r} of a method does not exist in the current folder")
     return files
-
-
-def _complaint(out: Path, cell: Cell, allow_subset: bool) -> str:
-    run = finished_run(out, cell)
-    return complaint(run, allow_subset) if run is not None else ""
 
 
 def _run(

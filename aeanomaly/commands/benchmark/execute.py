@@ -1,22 +1,20 @@
-"""Handing out cells to processes, by joblib's backends."""
+"""Handing out cells to processes: of this machine by joblib, of a cluster by Ray."""
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from aeanomaly.commands.benchmark.cell import Outcome, complaint, finished_run, run_cell
+from aeanomaly.commands.benchmark.cell import Outcome, run_cell
 from aeanomaly.commands.benchmark.grid import Cell
 from aeanomaly.errors import UserError
 
 Backend = Literal["loky", "ray"]
-_POLL_SECONDS = 0.5
 _ATTEMPTS = 2  # of a cell whose process dies: once may be chance, twice is the cell
 
 
@@ -75,46 +73,21 @@ def run_cells(
 def _run_on_ray(
     cells: Sequence[Cell], out: Path, workers: int, threads: int, gpus: float, allow_subset: bool
 ) -> Iterator[Outcome]:
-    """The same on Ray, whose joblib backend hands out results only when all are there.
-
-    So the outcome of a cell is seen from its run directory, which lies on a file system that all machines share.
-    """
-    _connect_to_ray(workers)
-    results: list[list[Outcome] | BaseException] = []
-
-    def run() -> None:
-        arguments = {"num_gpus": gpus} if gpus else None
-        try:
-            with joblib.parallel_config("ray", n_jobs=workers, ray_remote_args=arguments):
-                tasks = [joblib.delayed(run_cell)(cell, out, threads, allow_subset) for cell in cells]
-                results.append(joblib.Parallel(batch_size=1, pre_dispatch="all")(tasks))
-        except BaseException as error:  # to be raised in the thread that waits
-            results.append(error)
-
-    # A daemon, so that Ctrl-C ends the program although cells are in flight.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    waiting = {cell.name: cell for cell in cells}
-    while thread.is_alive():
-        thread.join(_POLL_SECONDS)
-        for cell in list(waiting.values()):
-            finished = finished_run(out, cell)
-            if finished is not None:
-                yield Outcome(waiting.pop(cell.name), complaint(finished, allow_subset))
-    (result,) = results
-    if isinstance(result, BaseException):
-        raise result
-    yield from (outcome for outcome in result if outcome.cell.name in waiting)
-
-
-def _connect_to_ray(workers: int) -> None:
+    """The same on Ray, by tasks: its joblib backend hands out results only when all are there."""
     try:
         import ray
-        from ray.util.joblib import register_ray
     except ImportError:
         raise UserError("--backend ray needs Ray: pip install 'aeanomaly[ray]'") from None
     if not ray.is_initialized():
         # RAY_ADDRESS, which `ray.init` reads itself, points to a cluster; without it one is started on this machine.
         cores = None if os.environ.get("RAY_ADDRESS") else max(workers, os.cpu_count() or 1)
         ray.init(num_cpus=cores, log_to_driver=False, include_dashboard=False)
-    register_ray()
+    share: dict[str, Any] = {"num_gpus": gpus} if gpus else {}
+    run: Any = ray.remote(max_retries=_ATTEMPTS - 1, **share)(run_cell)
+    waiting = list(cells)
+    running: list[Any] = []
+    while waiting or running:
+        while waiting and len(running) < workers:
+            running.append(run.remote(waiting.pop(0), out, threads, allow_subset))
+        done, running = ray.wait(running)
+        yield from ray.get(done)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
 from aeanomaly.runs.config_files import read_config
@@ -42,37 +42,23 @@ class Cell:
         return {"method": self.method, "class": self.class_, **self.axes, "seed": self.seed}
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A benchmark.
-
-    Attributes:
-        name: of the benchmark.
-        protocol: ``leave-one-out``, ``one-class`` or None.
-        cells: in the order in which they are run.
-    """
-
-    name: str
-    protocol: str | None
-    cells: list[Cell] = field(default_factory=list)
-
-
 @dataclass
-class GridFile:
-    """The keys of a benchmark file; ``configs/benchmark/loo_mnist.yaml`` explains each.
+class Grid:
+    """A benchmark: the keys of its file, each explained in ``configs/benchmark/loo_mnist.yaml``, and its cells.
 
     Raises:
-        UserError: if they do not go together.
+        UserError: if the keys do not go together.
     """
 
     base: list[str]
-    name: str | None = None
+    name: str
     overrides: dict[str, Any] | None = None
     protocol: Literal["leave-one-out", "one-class"] | None = None
     classes: list[int] | None = None
     methods: dict[str, dict[str, Any] | None] | None = None
     axes: dict[str, list[Any]] | None = None
     seeds: list[int] | None = None
+    cells: list[Cell] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.protocol is not None and not self.classes:
@@ -82,6 +68,11 @@ class GridFile:
         for file in self.base:
             if not Path(file).is_file():
                 raise UserError(f"base config {file!r} does not exist in the current folder")
+        self.cells = _cells(self)
+        names = [cell.name for cell in self.cells]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise UserError(f"two cells are called {twice!r}: a value stands twice in the grid")
 
 
 def read_grid(path: Path) -> Grid:
@@ -90,16 +81,11 @@ def read_grid(path: Path) -> Grid:
     Raises:
         UserError: if the file is missing or something in it is not understood.
     """
-    file = typed(GridFile, read_config(path), str(path))
-    cells = _cells(file)
-    names = [cell.name for cell in cells]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise UserError(f"{path}: two cells are called {twice!r}: a value stands twice in the grid")
-    return Grid(file.name or path.stem, file.protocol, cells)
+    content = read_config(path)
+    return typed(Grid, {**content, "name": content.get("name") or path.stem}, str(path))
 
 
-def _cells(file: GridFile) -> list[Cell]:
+def _cells(file: Grid) -> list[Cell]:
     axes = file.axes or {}
     classes: Sequence[int | None] = (file.classes or []) if file.protocol else [None]
     # Seeds outermost: an interrupted benchmark then has whole columns of the table rather than all seeds of a corner.
@@ -112,7 +98,7 @@ def _cells(file: GridFile) -> list[Cell]:
         settings = dict(settings or {})
         files = [*file.base, *(str(more) for more in settings.pop("config", []))]
         options = [word for name in files for word in ("--config", name)]
-        options += _options(file.overrides or {}) + _options(settings) + _options(varied)
+        options += [option(*pair) for given in (file.overrides or {}, settings, varied) for pair in given.items()]
         if file.protocol is not None:
             side = PROTOCOLS[file.protocol]
             other = next(key for key in PROTOCOLS.values() if key != side)
@@ -123,9 +109,3 @@ def _cells(file: GridFile) -> list[Cell]:
         name = re.sub(r"[^\w.=-]+", "_", "-".join([*parts, f"seed{seed}"]))
         cells.append(Cell(name, method, class_, varied, seed, tuple(options)))
     return cells
-
-
-def _options(settings: dict[str, Any]) -> list[str]:
-    """Dotted keys and values as command-line words."""
-    # JSON is YAML; a string stays bare, because an option that wants a string would keep the quotes.
-    return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()]

@@ -64,17 +64,10 @@ def results_csv(rows: Sequence[Row]) -> str:
     measures = sorted({name for row in rows for name in row.values}, key=lambda name: (name not in RANKING, name))
     keys = list(dict.fromkeys(key for row in rows for key in row.cell.columns()))
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*keys, "score", *measures])
-    for row in rows:
-        known = row.cell.columns()
-        values = [_plain(known.get(key)) for key in keys]
-        writer.writerow([*values, row.score, *(_plain(row.values.get(name)) for name in measures)])
+    writer = csv.DictWriter(text, [*keys, "score", *measures], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row.cell.columns(), "score": row.score, **row.values} for row in rows)
     return text.getvalue()
-
-
-def _plain(value: Any) -> str:
-    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
 def table_of(rows: Sequence[Row], measure: str) -> dict[str, dict[Any, Spread]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.config_files import read_config
@@ -10,6 +12,14 @@ from aeanomaly.runs.layout import run_of_checkpoint
 
 _CONFIG = ("-c", "--config")
 _ONLY_SHOW = ("-h", "--help", "--print_config")
+
+
+def option(key: str, value: Any) -> str:
+    """One word of the command line that sets a key, such as ``--model.net.code_size=5``.
+
+    JSON is YAML; a string stays bare, because an option that wants a string would keep the quotes.
+    """
+    return f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def option_values(options: list[str], names: tuple[str, ...]) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
 from aeanomaly.runs.config_files import read_config
@@ -30,50 +30,13 @@ _WHAT_IS_JUDGED = (
 _NO_INFLUENCE = ("model.scores", "model.thresholds")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plan:
-    """A sweep as it was asked for.
+    """A sweep as it was asked for: the keys of its file, each explained in ``configs/sweep/dense.yaml``.
 
     Attributes:
-        base: config files, stacked as by ``fit``.
-        fixed: options of every trial, as words of the command line; they stand after the files.
-        space: by dotted key, what the YAML says about its values; see `read_space`.
-        trials: how many trials shall have finished in the end, pruned ones included.
-        startup_trials: how many are drawn at random, and not pruned, before there is something to go by.
-        min_epochs: epochs before which no trial is pruned.
-        pruner: ``median``, ``hyperband`` or ``none``.
-        seed: of the sampler.
-        study: name of the study.
-        storage: URL of the study's database; None for an SQLite file in ``out``.
+        fixed: options of every trial, as words of the command line; they stand after the files in ``base``.
         out: the folder of the sweep.
-    """
-
-    base: tuple[str, ...]
-    fixed: tuple[str, ...]
-    space: dict[str, Any]
-    trials: int
-    startup_trials: int
-    min_epochs: int
-    pruner: str
-    seed: int
-    study: str
-    storage: str | None
-    out: Path
-
-    @property
-    def words(self) -> list[str]:
-        """The options that all trials share, for ``fit``."""
-        return [*(word for file in self.base for word in ("--config", file)), *self.fixed]
-
-
-def option(key: str, value: Any) -> str:
-    """One word of the command line that sets a key, such as ``--model.net.code_size=5``."""
-    return f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
-
-
-@dataclass
-class SweepFile:
-    """The keys of a sweep file; ``configs/sweep/dense.yaml`` explains each.
 
     Raises:
         UserError: if a value is out of range.
@@ -82,13 +45,15 @@ class SweepFile:
     base: list[str]
     space: dict[str, Any]
     trials: int
+    study: str
     overrides: dict[str, Any] | None = None
     startup_trials: int = 5
     min_epochs: int = 3
     pruner: Literal["median", "hyperband", "none"] | None = "median"
     seed: int = 0
-    study: str | None = None
     storage: str | None = None
+    fixed: list[str] = field(init=False)
+    out: Path = field(init=False)
 
     def __post_init__(self) -> None:
         if not self.base:
@@ -102,10 +67,15 @@ class SweepFile:
         for key, least in (("trials", 1), ("startup_trials", 1), ("min_epochs", 1), ("seed", 0)):
             if getattr(self, key) < least:
                 raise UserError(f"{key} must be at least {least}, got {getattr(self, key)}")
-        if self.study is not None and (not self.study or self.study.startswith(".") or set(self.study) & set("/\\")):
+        if not self.study or self.study.startswith(".") or set(self.study) & set("/\\"):
             raise UserError(f"study must be a name that can be that of a folder, got {self.study!r}")
         if self.storage is not None and "://" not in self.storage:
             raise UserError(f"storage must be a URL such as sqlite:///study.db, got {self.storage!r}")
+
+    @property
+    def words(self) -> list[str]:
+        """The options that all trials share, for ``fit``."""
+        return [*(word for file in self.base for word in ("--config", file)), *self.fixed]
 
 
 def read_plan(file: Path, out: Path | None = None, trials: int | None = None, extra: Sequence[str] = ()) -> Plan:
@@ -129,23 +99,14 @@ def read_plan(file: Path, out: Path | None = None, trials: int | None = None, ex
             )
     if isinstance(content.get("base"), str):
         content["base"] = [content["base"]]
-    known = typed(SweepFile, content, str(file))
-    fixed = [*(option(key, value) for key, value in (known.overrides or {}).items()), *extra]
-    _check_keys(file, known.space, fixed)
-    study = known.study or file.stem
-    return Plan(
-        base=tuple(known.base),
-        fixed=tuple(fixed),
-        space=known.space,
-        trials=trials or known.trials,
-        startup_trials=known.startup_trials,
-        min_epochs=known.min_epochs,
-        pruner=known.pruner or "none",
-        seed=known.seed,
-        study=study,
-        storage=known.storage,
-        out=out if out is not None else Path(LOGS, f"sweep_{study}"),
-    )
+    if content.get("study") is None:
+        content["study"] = file.stem
+    plan = typed(Plan, content, str(file))
+    plan.fixed = [*(option(key, value) for key, value in (plan.overrides or {}).items()), *extra]
+    plan.trials = trials or plan.trials
+    plan.out = out if out is not None else Path(LOGS, f"sweep_{plan.study}")
+    _check_keys(file, plan.space, plan.fixed)
+    return plan
 
 
 def _check_keys(file: Path, space: Mapping[Any, Any], fixed: Sequence[str]) -> None:

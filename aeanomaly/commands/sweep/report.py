@@ -10,7 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 from rich import box
 from rich.table import Table
 
-from aeanomaly.commands.sweep.plan import Plan, option, plain_key
+from aeanomaly.commands.fit.options import option
+from aeanomaly.commands.sweep.plan import Plan, plain_key
 from aeanomaly.commands.sweep.trial import resolve, run_of_trial
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.hyperparameters import short_key

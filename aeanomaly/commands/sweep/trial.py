@@ -15,8 +15,9 @@ from optuna import TrialPruned
 from optuna.trial import Trial
 
 from aeanomaly.callbacks.run_record import RunRecord
+from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.fit.trainer_cli import AnomalyCLI, run_cli
-from aeanomaly.commands.sweep.plan import Plan, option
+from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.pruning import ReportLoss
 from aeanomaly.errors import UserError
 from aeanomaly.runs.layout import LOGS
