@@ -51,9 +51,9 @@ class Interrupt(L.Callback):
         """Stop here if it was asked for: all parameters are updated, and the loader knows its place."""
         if self._requested:
             self._requested = False
-            folder = _checkpoint_folder(trainer)
-            if folder is not None:
-                trainer.save_checkpoint(folder / "last.ckpt")
+            last = _last_checkpoint(trainer)
+            if last is not None:
+                trainer.save_checkpoint(last)
             raise KeyboardInterrupt
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -67,17 +67,16 @@ class Interrupt(L.Callback):
         self._restore()
         if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
             return
-        folder = _checkpoint_folder(trainer)
-        last = folder / "last.ckpt" if folder is not None else None
+        last = _last_checkpoint(trainer)
         if last is not None and last.is_file():
             print(f"Stopped. Resume with: python -m aeanomaly fit --ckpt_path {last}", flush=True)
         else:
             print("Stopped before there was anything to keep.", flush=True)
 
 
-def _checkpoint_folder(trainer: L.Trainer) -> Path | None:
+def _last_checkpoint(trainer: L.Trainer) -> Path | None:
     callback = trainer.checkpoint_callback
     if not isinstance(callback, ModelCheckpoint) or not callback.dirpath:
         return None
-    folder = Path(callback.dirpath)
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    path = Path(callback.dirpath, "last.ckpt")
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -162,11 +162,10 @@ class OneClassDataModule(L.LightningDataModule):
         if device.type != "cuda":
             return table
         if (part, device) not in self._tables_on_gpu:
-            free, _ = torch.cuda.mem_get_info(device)
-            # Half of it is left to the net.
-            if (table.address, device) not in self._arrays_on_gpu and 2 * table.nbytes > free:
+            near = table.to(device, self._arrays_on_gpu)
+            if near is None:
                 return table
-            self._tables_on_gpu[part, device] = table.to(device, self._arrays_on_gpu)
+            self._tables_on_gpu[part, device] = near
         return self._tables_on_gpu[part, device]
 
     def train_dataloader(self) -> IndexLoader:

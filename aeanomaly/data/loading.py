@@ -38,6 +38,7 @@ class IndexBatches(DistributedSampler[Tensor]):
 
     Attributes:
         served: batches of the current pass already handed out.
+        resume_at: an epoch and how many of its batches were served; the next pass, if it is of that epoch, goes on there.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class IndexBatches(DistributedSampler[Tensor]):
         DistributedSampler.__init__(self, range(length), world_size, rank, shuffle, seed)  # type: ignore[arg-type]
         self.length, self.batch_size, self.device = length, batch_size, device
         self.served = 0
-        self._resume_at: tuple[int, int] | None = None  # (epoch, batches already served), for the next pass only
+        self.resume_at: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         full, rest = divmod(self.length, self.batch_size)
@@ -74,7 +75,7 @@ class IndexBatches(DistributedSampler[Tensor]):
         else:
             order = torch.arange(self.length)
         order = order.to(self.device)
-        resume_at, self._resume_at = self._resume_at, None
+        resume_at, self.resume_at = self.resume_at, None
         # Another epoch: the checkpoint was written when its epoch was over, possibly before the last batch.
         self.served = resume_at[1] if resume_at is not None and resume_at[0] == self.epoch else 0
 
@@ -85,10 +86,6 @@ class IndexBatches(DistributedSampler[Tensor]):
             return batch[self.rank :: self.num_replicas]
 
         return share
-
-    def resume(self, epoch: int, served: int) -> None:
-        """Have the next pass, if it is of that epoch, start after the ``served`` batches already seen."""
-        self._resume_at = (epoch, served)
 
 
 class BatchesInOrder(IndexBatches, SequentialSampler):  # type: ignore[misc]
@@ -153,7 +150,7 @@ class IndexLoader(DataLoader[Batch]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue there when next iterated in that epoch."""
-        self.sampler.resume(state["epoch"], state["served"])
+        self.sampler.resume_at = (state["epoch"], state["served"])
 
 
 def _as_is(batch: Any) -> Any:

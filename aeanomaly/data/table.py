@@ -43,24 +43,18 @@ class ImageTable(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def nbytes(self) -> int:
-        return self._images.nbytes
-
-    @property
-    def address(self) -> int:
-        """Of the array, by which tables of the same one know each other."""
-        return self._images.data_ptr()
-
-    def to(self, device: torch.device, arrays: dict[tuple[int, torch.device], Tensor]) -> ImageTable:
-        """The same table on a device, where a batch is gathered without a copy from the CPU.
+    def to(self, device: torch.device, arrays: dict[tuple[int, torch.device], Tensor]) -> ImageTable | None:
+        """The same table on a GPU, where a batch is gathered without a copy from the CPU; None if there is no room.
 
         Args:
             device: where to.
             arrays: copies by the address of the original and their device, which tables of one array share.
         """
-        key = (self.address, device)
+        key = (self._images.data_ptr(), device)
         if key not in arrays:
+            free, _ = torch.cuda.mem_get_info(device)
+            if 2 * self._images.nbytes > free:  # leave the other half to the net
+                return None
             arrays[key] = self._images.to(device)
         rows = self._rows.to(device) if self._rows is not None else None
         return ImageTable(arrays[key], self.labels.to(device), self.is_anomaly.to(device), rows)

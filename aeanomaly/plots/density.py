@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
@@ -59,18 +58,14 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
         style, shown = _THRESHOLD_STYLES[number % len(_THRESHOLD_STYLES)], f"{value:.4g}"
         label = f"threshold {shown}" if name == shown else f"threshold {name} = {shown}"
         axes.axvline(value, color="black", linestyle=style, linewidth=1.2, label=label)
-    _finish(axes, score, low, high)
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside upper center", ncols=2, frameon=False)
-    return figure
-
-
-def _finish(axes: Axes, score: str, low: float, high: float) -> None:
     axes.set(xlabel=f"{score} score (higher = more anomalous)", ylabel="density", xlim=(low, high))
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="x", useOffset=False)
     if not axes.collections:  # no curve: the height means nothing
         axes.set_yticks([])
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    return figure
 
 
 def _sample(values: Tensor) -> NDArray[np.float64]:
