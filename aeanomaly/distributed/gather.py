@@ -67,20 +67,16 @@ def on_rank_zero(compute: Callable[[], T], strategy: Strategy) -> T:
     """
     if getattr(strategy, "world_size", 1) == 1:
         return compute()
-    result: tuple[str, object] = ("", None)
+    result: T | None = None
     failure: Exception | None = None
+    told: Exception | None = None
     if strategy.is_global_zero:
         try:
-            result = ("ok", compute())
-        except UserError as error:
-            result, failure = ("user error", str(error)), error
+            result = compute()
         except Exception as error:  # whatever it is, the others must hear of it before it is raised here
-            result, failure = ("error", f"{type(error).__name__}: {error}"), error
-    kind, value = strategy.broadcast(result)
-    if failure is not None:
-        raise failure
-    if kind == "user error":
-        raise UserError(str(value))
-    if kind == "error":
-        raise ElsewhereError(f"failed on the first device: {value}")
-    return value  # type: ignore[return-value]
+            failure, reason = error, f"failed on the first device: {type(error).__name__}: {error}"
+            told = UserError(str(error)) if isinstance(error, UserError) else ElsewhereError(reason)
+    result, told = strategy.broadcast((result, told))
+    if told is not None:
+        raise failure or told
+    return result  # type: ignore[return-value]
