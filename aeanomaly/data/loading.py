@@ -38,7 +38,7 @@ class IndexBatches(DistributedSampler[Tensor]):
 
     Attributes:
         served: batches of the current pass already handed out.
-        resume_at: an epoch and how many of its batches were served; the next pass, if it is of that epoch, goes on there.
+        resume_at: an epoch and how many of its batches were served: where the next pass goes on, if it is of that epoch.
     """
 
     def __init__(

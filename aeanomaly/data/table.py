@@ -95,4 +95,3 @@ class ImageTable(Dataset[Batch]):
 
     def _rows_of(self, index: Tensor) -> Tensor:
         return index if self._rows is None else self._rows.index_select(0, index)
-

@@ -20,7 +20,13 @@ import numpy as np
 import torch
 
 from aeanomaly.data.base import Arrays
-from aeanomaly.data.sources.mnist_sources import SUBSET_SHA256, SourceError, from_npm, from_torchvision, subset_from_pypi
+from aeanomaly.data.sources.mnist_sources import (
+    SUBSET_SHA256,
+    SourceError,
+    from_npm,
+    from_torchvision,
+    subset_from_pypi,
+)
 from aeanomaly.errors import UserError
 
 Source = Literal["auto", "disk", "torchvision", "npm", "subset"]
