@@ -38,7 +38,7 @@ class IndexBatches(DistributedSampler[Tensor]):
 
     Attributes:
         served: batches of the current pass already handed out.
-        resume_at: an epoch and how many of its batches were served: where the next pass goes on, if it is of that epoch.
+        resume_at: an epoch and the batches served of it: where the next pass goes on, if it is of that epoch.
     """
 
     def __init__(
