@@ -95,7 +95,7 @@ def train(activation: type[nn.Module], precision: Quickest, batches: Callable[[]
     """Train the net of the study, with another activation and precision, on what the generator yields."""
     torch.manual_seed(9)
     module = LitAutoencoder(
-        DenseAutoencoder(activation=activation), [], optimizer=lambda parameters: Adam(parameters, lr=0.001)
+        DenseAutoencoder(activation=activation), {}, optimizer=lambda parameters: Adam(parameters, lr=0.001)
     )
     plugin: dict[str, Any] = {} if precision.precision == "32-true" else {"plugins": precision}
     callbacks = [type(f"Callback{number}", (L.Callback,), {})() for number in range(CALLBACKS)]
