@@ -44,6 +44,12 @@ class MetricName:
             return None
         return cls(stage, metric, score, threshold)
 
+    @classmethod
+    def of_column(cls, stage: str, column: str, score: str) -> MetricName:
+        """The inverse of `column`."""
+        metric, _, threshold = column.partition("@")
+        return cls(stage, metric, score, threshold)
+
     @property
     def higher_is_better(self) -> bool | None:
         """Which way the metric is better; None if that is not known."""

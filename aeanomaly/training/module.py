@@ -194,17 +194,20 @@ class LitAutoencoder(TrainingModule):
     def _log_metrics(self, stage: str) -> None:
         for score, metrics in self.evaluation().metrics.items():
             for column, value in metrics.items():
-                metric, _, threshold = column.partition("@")
                 # Every device has the same value; sync_dist only tells Lightning that this is so.
-                self.log(str(MetricName(stage, metric, score, threshold)), value, sync_dist=True)
+                self.log(str(MetricName.of_column(stage, column, score)), value, sync_dist=True)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the latest validation's metrics beside the weights they belong to."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint["val_metrics"] = self.val_metrics()
+
+    def val_metrics(self) -> dict[str, float]:
+        """What was logged of the latest validation, by tag, as a checkpoint keeps it."""
         logged = self.trainer.callback_metrics.items()
-        checkpoint["val_metrics"] = {name: float(value) for name, value in logged if name.startswith("val/")}
+        return {name: float(value) for name, value in logged if name.startswith("val/")}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the metrics from a checkpoint."""

@@ -17,6 +17,8 @@ NAMES = {
 def test_tags_are_taken_apart_and_put_together(tag: str) -> None:
     assert MetricName.parse(tag) == NAMES[tag]
     assert str(NAMES[tag]) == tag
+    name = NAMES[tag]
+    assert MetricName.of_column(name.stage, name.column, name.score) == name
 
 
 @pytest.mark.parametrize(

@@ -168,8 +168,7 @@ class AnomalyCLI(LightningCLI):
         if any(isinstance(callback, FitScores) and callback.when == "end" for callback in self.trainer.callbacks):  # type: ignore[attr-defined]
             self.trainer.validate(self.model, **given)
             if best is not None and self.trainer.is_global_zero:
-                values = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
-                replace_state(best, self.model.state_dict(), values)
+                replace_state(best, self.model.state_dict(), self.model.val_metrics())
             self.trainer.strategy.barrier()
         self.trainer.test(self.model, **given)
         self._report("test", str(best) if best is not None else None)

@@ -201,4 +201,5 @@ def test_scores_fitted_at_the_end_are_in_the_tested_checkpoint(fit: Callable[...
     assert content["state_dict"]["detector.scores.kmeans.centres"].shape == (9, 5)
     metrics = yaml.safe_load((run / "metrics.json").read_text())
     assert metrics["val/auroc/kmeans"] == content["val_metrics"]["val/auroc/kmeans"]
+    assert all(name.startswith("val/") for name in content["val_metrics"])
     assert "test/normal_accuracy/kmeans@alarm5" in metrics
