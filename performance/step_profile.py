@@ -97,20 +97,13 @@ def train(activation: type[nn.Module], precision: Quickest, batches: Callable[[]
     module = LitAutoencoder(
         DenseAutoencoder(activation=activation), {}, optimizer=lambda parameters: Adam(parameters, lr=0.001)
     )
-    plugin: dict[str, Any] = {} if precision.precision == "32-true" else {"plugins": precision}
     callbacks = [type(f"Callback{number}", (L.Callback,), {})() for number in range(CALLBACKS)]
-    trainer = L.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        devices=1,
-        callbacks=callbacks,
-        logger=False,
-        limit_val_batches=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **plugin,
-    )
+    options: dict[str, Any] = {"max_epochs": 1, "accelerator": "cpu", "devices": 1, "limit_val_batches": 0}
+    for part in ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"):
+        options[part] = False
+    if precision.precision != "32-true":
+        options["plugins"] = precision
+    trainer = L.Trainer(callbacks=callbacks, **options)
     trainer.fit(module, OneChunk(batches))
 
 

@@ -91,9 +91,8 @@ def _options_count_batches(trainer: L.Trainer) -> bool:
 def _watches_steps(callback: L.Callback, trainer: L.Trainer) -> bool:
     if getattr(callback, "one_hook_per_call", False) or isinstance(callback, ProgressBar):
         return False
-    if isinstance(
-        callback, Timer
-    ):  # the training step looks at it; whether a fit may go on in spite of it, it does not
+    if isinstance(callback, Timer):
+        # The training step asks it after each step, but does not know whether a fit must go on in spite of it.
         return bool(trainer.min_epochs)
     if isinstance(callback, ModelCheckpoint):
         # Its options are private, its name is not. In manual optimisation Lightning ignores the interval of time.

@@ -6,7 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from aeanomaly.commands.main import main
 from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.outputs import Batch
 from tests.conftest import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "performance"
@@ -160,3 +161,17 @@ def test_busy_machine() -> None:
     assert done.returncode == 0, done.stderr
     assert cells(done.stdout, "alone")[1] == "1.00"
     assert float(cells(done.stdout, "beside 1 busy threads")[1]) > 0
+
+
+def test_step_profile_trains_on_what_its_generator_yields(monkeypatch: pytest.MonkeyPatch) -> None:
+    step_profile, taken = load("step_profile", monkeypatch), 0
+
+    def batches() -> Iterator[Batch]:
+        nonlocal taken
+        for number in range(3):
+            index = torch.arange(8) + 8 * number
+            yield Batch(torch.rand(8, 1, 28, 28), torch.zeros(8, dtype=torch.int64), index < 0, index)
+            taken += 1  # the next batch is asked for: the step on this one is over
+
+    step_profile.train(torch.nn.Tanh, step_profile.Quickest("cpu"), batches)
+    assert taken == 3

@@ -20,7 +20,9 @@ def test_heat_map_names_its_axes_and_has_a_colour_bar() -> None:
 
 
 def test_heat_map_without_any_value_is_drawn() -> None:
-    heat_map(np.full((1, 1), np.nan), ["a"], ["0"], title="", row_label="", column_label="", value_label="")
+    labels = {"title": "", "row_label": "", "column_label": "", "value_label": ""}
+    figure = heat_map(np.full((1, 1), np.nan), ["a"], ["0"], **labels)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["-"]
 
 
 def test_roc_curves_are_averaged_at_equal_false_positive_rates() -> None:

@@ -71,7 +71,7 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) ->
         try:
             with process_restored(), threadpool_limits(threads):
                 torch.set_num_threads(threads)
-                status = run_trainer_command("fit", words)
+                run_trainer_command("fit", words)
         except UserError as error:
             print(f"aeanomaly: error: {error}")
             return Outcome(cell, f"{error}, see {log}")
@@ -81,7 +81,7 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) ->
             traceback.print_exc()
             return Outcome(cell, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}, see {log}")
     run = finished_run(out, cell)
-    if status or run is None:
+    if run is None:
         lines = log.read_text().strip().splitlines()
         return Outcome(cell, f"{lines[-1].removeprefix('aeanomaly: error: ')}, see {log}")
     reason = complaint(run, allow_subset)
