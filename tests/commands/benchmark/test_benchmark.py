@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib.util
 import os
 import re
 import signal
@@ -20,10 +21,20 @@ from sklearn.metrics import roc_auc_score
 from aeanomaly.commands.main import main
 from tests.conftest import DEBUG, REPOSITORY
 
+# Without pictures and histograms, which take as long as all the rest of so small a fit.
+CALLBACKS = [
+    {"class_path": "aeanomaly.callbacks.fit_scores.FitScores"},
+    {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"monitor": "val/loss"}},
+]
 GRID = {
     "name": "tiny",
     "base": [DEBUG],
-    "overrides": {"trainer.max_epochs": 1, "trainer.accelerator": "cpu", "trainer.devices": 1},
+    "overrides": {
+        "trainer.max_epochs": 1,
+        "trainer.accelerator": "cpu",
+        "trainer.devices": 1,
+        "trainer.callbacks": CALLBACKS,
+    },
     "protocol": "leave-one-out",
     "classes": [0, 1],
     "methods": {"dense": {}},
@@ -145,6 +156,15 @@ def test_killed_and_resumed_ends_like_uninterrupted(victim: str, uninterrupted: 
         assert status == 0  # the cells of the dead worker were run again
     else:
         assert main(words(tmp_path, "out")) == 0
+    assert (tmp_path / "out" / "results.csv").read_text() == (uninterrupted / "results.csv").read_text()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is missing: pip install 'aeanomaly[ray]'")
+def test_on_ray_as_without(uninterrupted: Path, tmp_path: Path) -> None:
+    """Ray is started for real on this machine, in a process of its own, with which Ray's processes end."""
+    command = [sys.executable, "-m", "aeanomaly", *words(tmp_path, "out", "--backend", "ray", "--workers", "2")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "out" / "results.csv").read_text() == (uninterrupted / "results.csv").read_text()
 
 
