@@ -37,7 +37,9 @@ def complaint(run: Run, allow_subset: bool) -> str:
 
 
 def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool) -> tuple[Cell, str]:
-    """Fit and test the cell from its start with so many threads; what it prints goes to ``log.txt``.
+    """Fit and test the cell from its start; what it prints goes to ``log.txt``.
+
+    Its computations use no more than ``threads`` threads, so that parallel cells do not crowd each other out.
 
     Returns:
         The cell, and why it failed; empty if it did not.

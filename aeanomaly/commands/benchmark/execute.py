@@ -23,7 +23,7 @@ def default_threads(workers: int) -> int:
 
 
 def run_here(work: Work, cells: Sequence[Cell], workers: int) -> Iterator[tuple[Cell, str]]:
-    """Run so many cells at a time in processes of this machine; yield each outcome as soon as it is known.
+    """Run cells in ``workers`` processes of this machine and yield each outcome as soon as it is known.
 
     A cell that fails does not stop the others. If a worker process is killed, joblib gives up all cells in flight; they
     are tried once more in new processes.
