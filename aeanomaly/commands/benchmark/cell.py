@@ -21,7 +21,7 @@ def cell_folder(out: Path, cell: Cell) -> Path:
 def finished_run(out: Path, cell: Cell) -> Run | None:
     """The cell's run if it was tested to the end, else None."""
     runs = map(read_run, sorted((cell_folder(out, cell) / LOGS).glob("version_*")))
-    return next((run for run in runs if "test_seconds" in run.record), None)
+    return next((run for run in runs if run.finished), None)
 
 
 def on_subset(run: Run) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -111,9 +112,10 @@ def _config_files(grid: Grid) -> set[str]:
 def _run(
     cells: Sequence[Cell], before: int, out: Path, args: argparse.Namespace, failed: dict[str, str], console: Console
 ) -> None:
-    from aeanomaly.commands.benchmark.execute import default_threads, run_here, run_on_ray
+    from aeanomaly.commands.benchmark.execute import run_here, run_on_ray
 
-    threads = args.threads or default_threads(args.workers)
+    # By default all workers together use every core once.
+    threads = args.threads or max(1, (os.cpu_count() or 1) // args.workers)
     work = partial(run_cell, out=out, threads=threads, allow_subset=args.allow_subset)
     if args.backend == "ray":
         outcomes = run_on_ray(work, cells, args.workers, args.gpus_per_cell)

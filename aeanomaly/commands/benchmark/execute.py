@@ -17,11 +17,6 @@ Work: TypeAlias = Callable[[Cell], tuple[Cell, str]]
 _ATTEMPTS = 2  # of a cell whose process dies: once may be chance, twice is the cell
 
 
-def default_threads(workers: int) -> int:
-    """Threads for each worker so that all together use every core once."""
-    return max(1, (os.cpu_count() or 1) // workers)
-
-
 def run_here(work: Work, cells: Sequence[Cell], workers: int) -> Iterator[tuple[Cell, str]]:
     """Run cells in ``workers`` processes of this machine and yield each outcome as soon as it is known.
 
