@@ -30,22 +30,19 @@ def to_table(comparison: Comparison) -> Table:
     if comparison.grouped:
         table.add_column("n", justify="right")
     first = len(table.columns)
-    rows = [_cells(comparison, row) for row in comparison.rows]
+    rows: list[list[str | Text]] = [[*_cells(comparison, row)] for row in comparison.rows]
     for place, name in enumerate([*comparison.metrics, *comparison.keys], start=first):
         heading = _heading(comparison.labels[name], max((len(cells[place]) for cells in rows), default=0))
-        if name in comparison.metrics:
-            table.add_column(heading, justify="right", no_wrap=True)
-        else:
+        if name not in comparison.metrics:
             table.add_column(heading, overflow="fold")
-    best: dict[str, float | None] = {}
-    for metric in comparison.metrics:
-        spreads = [row.values[metric] for row in comparison.rows if metric in row.values]
-        best[metric] = best_mean(spreads, higher_is_better(metric))
-    for row, texts in zip(comparison.rows, rows, strict=True):
-        cells: list[str | Text] = list(texts)
-        for place, metric in enumerate(comparison.metrics, start=first):
-            if metric in row.values and row.values[metric].mean == best[metric]:
+            continue
+        table.add_column(heading, justify="right", no_wrap=True)
+        spreads = [row.values.get(name) for row in comparison.rows]
+        best = best_mean(filter(None, spreads), higher_is_better(name))
+        for cells, spread in zip(rows, spreads, strict=True):
+            if spread is not None and spread.mean == best:
                 cells[place] = Text(str(cells[place]), style="bold")
+    for cells in rows:
         table.add_row(*cells)
     return table
 
