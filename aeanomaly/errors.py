@@ -1,4 +1,7 @@
-"""The two ways in which aeanomaly speaks up about a problem."""
+"""The two ways in which aeanomaly speaks up about a problem, and what it suggests for an unknown name."""
+
+import difflib
+from collections.abc import Collection
 
 
 class UserError(ValueError):
@@ -10,3 +13,9 @@ class UserError(ValueError):
 
 class AnomalyWarning(UserWarning):
     """A result that is technically valid and very likely not what was meant, such as an AUROC below 0.5."""
+
+
+def suggestion(name: str, known: Collection[str], parts: Collection[str] = ()) -> str:
+    """The end of a message about an unknown name: the closest of ``known`` and their ``parts``, else all known."""
+    close = difflib.get_close_matches(name, [*known, *parts], n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"

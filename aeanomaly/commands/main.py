@@ -15,13 +15,12 @@ matplotlib and scipy are imported at the top of files as usual: importing lightn
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 
 from aeanomaly import __version__
-from aeanomaly.errors import UserError
+from aeanomaly.errors import UserError, suggestion
 
 COMMANDS = {
     "fit": "train on normal images, then test the best checkpoint and print the table",
@@ -69,10 +68,7 @@ def fail(message: str) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Args:
-        argv: the words after ``python -m aeanomaly``; by default those of the process.
+    """Run one command, by default that of the process.
 
     Returns:
         The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C.
@@ -91,13 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command.startswith("-"):
         return fail(f"the command comes first, then its options, got {command!r}; commands: {', '.join(COMMANDS)}")
     if command not in COMMANDS:
-        close = difflib.get_close_matches(command, COMMANDS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"commands: {', '.join(COMMANDS)}"
-        return fail(f"unknown command {command!r}; {hint}")
+        return fail(f"unknown command {command!r}; {suggestion(command, COMMANDS)}")
     try:
-        if command in _ROOMS:
-            return int(importlib.import_module(f"aeanomaly.commands.{command}.command").main(options))
-        return int(importlib.import_module("aeanomaly.commands.fit.command").main(command, options))
+        room, *verb = (command,) if command in _ROOMS else ("fit", command)
+        return int(importlib.import_module(f"aeanomaly.commands.{room}.command").main(*verb, options))
     except UserError as error:
         return fail(str(error))
     except KeyboardInterrupt:

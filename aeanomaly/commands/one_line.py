@@ -10,10 +10,9 @@ _CLASS_PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
 
 
 def one_line(message: str) -> str:
-    """Condense jsonargparse's nested message: the full key, what was expected, what was given.
+    """Condense jsonargparse's nested message to the full key, what was expected, and what was given.
 
-    Args:
-        message: several indented lines, each narrowing down the one above.
+    Of its several indented lines, each narrows down the one above.
     """
     message = re.sub(r"<class '([\w.]+)'>", lambda match: match[1].rpartition(".")[2], message)
     message = re.sub(r"typing\.Literal\[([^\]]*)\]", lambda match: f"one of {match[1]}".replace("'", ""), message)

@@ -11,11 +11,7 @@ from aeanomaly.errors import UserError
 class CommandParser(argparse.ArgumentParser):
     """An argparse parser whose complaints are one line, and whose texts keep their line breaks.
 
-    Args:
-        command: the word after ``python -m aeanomaly``.
-        description: what it does.
-        epilog: examples.
-        usage: the words after the command; by default argparse's.
+    ``usage`` is what may follow the command; by default argparse's own words.
     """
 
     def __init__(self, command: str, description: str, epilog: str, usage: str | None = None) -> None:
@@ -30,9 +26,5 @@ class CommandParser(argparse.ArgumentParser):
         self.command = command
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage and leaving.
-
-        Raises:
-            UserError: always.
-        """
+        """Raise a `UserError` instead of printing the usage and leaving."""
         raise UserError(f"{self.command}: {message}; `{self.prog} --help` lists the options")

@@ -13,12 +13,8 @@ from aeanomaly.errors import UserError
 def read_config(path: Path, where: str = "--config") -> dict[str, Any]:
     """The keys and values of a YAML file.
 
-    Args:
-        path: the file.
-        where: what named it, for the message.
-
     Raises:
-        UserError: if it is missing, no YAML, or holds something else.
+        UserError: if it is missing, which names ``where`` it was asked for; no YAML; or holds something else.
     """
     if not path.is_file():
         raise UserError(f"{where}: there is no file {str(path)!r}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from aeanomaly.runs.reading import read_run
 
 LOGS = "lightning_logs"
 
@@ -25,14 +26,7 @@ class RunOfCheckpoint:
         if self.folder is None or self.folder.parent.resolve() != (root / LOGS).resolve():
             return None
         match = re.fullmatch(r"version_(\d+)", self.folder.name)
-        return int(match[1]) if match and not _is_finished(self.folder) else None
-
-
-def _is_finished(folder: Path) -> bool:
-    try:
-        return "test_seconds" in json.loads((folder / "metrics.json").read_text())
-    except (OSError, ValueError):
-        return False
+        return int(match[1]) if match and not read_run(self.folder).finished else None
 
 
 def run_of_checkpoint(path: Path) -> RunOfCheckpoint:

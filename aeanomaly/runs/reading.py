@@ -23,12 +23,7 @@ _METRICS, _CONFIG, _PREDICTIONS = "metrics.json", "config.yaml", "predictions.cs
 # libyaml reads a config seven times faster; wheels of PyYAML bring it, a build from source may lack it.
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What `auto` and null came to: two runs do not differ because one of them spelled the default out.
-_EFFECTIVE = {
-    "seed": "seed",
-    "precision": "trainer.precision",
-    "accelerator": "trainer.accelerator",
-    "devices": "trainer.devices",
-}
+_EFFECTIVE = {"seed": "seed"} | {name: f"trainer.{name}" for name in ("precision", "accelerator", "devices")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +49,11 @@ class Run:
     def values(self) -> dict[str, float]:
         """The numbers of metrics.json, among them perhaps NaN and infinities."""
         return {name: value for name, value in self.record.items() if type(value) in (int, float)}
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was tested to the end."""
+        return "test_seconds" in self.record
 
     @property
     def status(self) -> str:

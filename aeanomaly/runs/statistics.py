@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -21,6 +21,10 @@ class Spread:
     mean: float
     std: float | None
     n: int
+
+    def text(self, number: Callable[[float], str]) -> str:
+        """The mean and, if there is one, ± the deviation, both written by ``number``."""
+        return number(self.mean) + (f" ± {number(self.std)}" if self.std is not None else "")
 
 
 def summarize(values: Sequence[float]) -> Spread:

@@ -5,21 +5,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 
 from aeanomaly.commands.benchmark.grid import Cell
 from aeanomaly.errors import UserError
 from aeanomaly.runs.layout import LOGS
-from aeanomaly.runs.reading import read_run
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a cell went; ``reason`` is empty if it finished."""
-
-    cell: Cell
-    reason: str = ""
+from aeanomaly.runs.reading import Run, read_run
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:
@@ -27,28 +18,31 @@ def cell_folder(out: Path, cell: Cell) -> Path:
     return out / "cells" / cell.name
 
 
-def finished_run(out: Path, cell: Cell) -> Path | None:
-    """The cell's run directory if it was tested to the end, else None."""
-    runs = sorted((cell_folder(out, cell) / LOGS).glob("version_*"))
-    return next((path for path in runs if "test_seconds" in read_run(path).record), None)
+def finished_run(out: Path, cell: Cell) -> Run | None:
+    """The cell's run if it was tested to the end, else None."""
+    runs = map(read_run, sorted((cell_folder(out, cell) / LOGS).glob("version_*")))
+    return next((run for run in runs if run.finished), None)
 
 
-def complaint(run: Path, allow_subset: bool) -> str:
+def on_subset(run: Run) -> bool:
+    """Whether the run used a part of its data set only."""
+    return run.record.get("data_source") == "subset"
+
+
+def complaint(run: Run, allow_subset: bool) -> str:
     """Why the values of a finished run must not enter a table; empty if they may."""
-    state = read_run(run)
-    if state.record.get("data_source") == "subset" and not allow_subset:
+    if on_subset(run) and not allow_subset:
         return "trained on a subset of the data; --allow-subset accepts that"
-    return state.reason
+    return run.reason
 
 
-def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) -> Outcome:
-    """Fit and test the cell from its start, with what it prints in ``log.txt``.
+def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool) -> tuple[Cell, str]:
+    """Fit and test the cell from its start; what it prints goes to ``log.txt``.
 
-    Args:
-        cell: what to run.
-        out: folder of the benchmark.
-        threads: how many threads its computations may use, so that parallel cells do not crowd each other out.
-        allow_subset: whether a run on a part of its data set counts.
+    Its computations use no more than ``threads`` threads, so that parallel cells do not crowd each other out.
+
+    Returns:
+        The cell, and why it failed; empty if it did not.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C.
@@ -74,15 +68,15 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) ->
                 run_trainer_command("fit", words)
         except UserError as error:
             print(f"aeanomaly: error: {error}")
-            return Outcome(cell, f"{error}, see {log}")
+            return cell, f"{error}, see {log}"
         except SystemExit:  # this is what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
         except Exception as error:
             traceback.print_exc()
-            return Outcome(cell, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}, see {log}")
+            return cell, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}, see {log}"
     run = finished_run(out, cell)
     if run is None:
         lines = log.read_text().strip().splitlines()
-        return Outcome(cell, f"{lines[-1].removeprefix('aeanomaly: error: ')}, see {log}")
+        return cell, f"{lines[-1].removeprefix('aeanomaly: error: ')}, see {log}"
     reason = complaint(run, allow_subset)
-    return Outcome(cell, f"{reason}, see {log}" if reason else "")
+    return cell, f"{reason}, see {log}" if reason else ""

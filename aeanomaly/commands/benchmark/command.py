@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from jsonargparse.typing import PositiveInt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from aeanomaly.commands.benchmark.cell import complaint, finished_run
+from aeanomaly.commands.benchmark.cell import complaint, finished_run, run_cell
 from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
@@ -31,21 +34,14 @@ examples:
 """
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser("benchmark", _DESCRIPTION, _EXAMPLES)
     parser.add_argument(
         "--config", required=True, metavar="FILE", help="the grid; see configs/benchmark/loo_mnist.yaml"
     )
     parser.add_argument("--out", metavar="FOLDER", help=f"where everything goes (default: {LOGS}/benchmark_<name>)")
-    parser.add_argument("--workers", type=_positive, default=1, help="cells at a time (default: 1)")
-    parser.add_argument("--threads", type=_positive, help="threads for each worker (default: cores / workers)")
+    parser.add_argument("--workers", type=PositiveInt, default=1, help="cells at a time (default: 1)")
+    parser.add_argument("--threads", type=PositiveInt, help="threads for each worker (default: cores / workers)")
     parser.add_argument("--backend", choices=("loky", "ray"), default="loky", help="processes here, or a Ray cluster")
     parser.add_argument("--gpus-per-cell", type=float, default=0.0, help="share of a GPU that Ray keeps for each cell")
     parser.add_argument("--allow-subset", action="store_true", help="accept runs on a part of their data set")
@@ -54,10 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(options: Sequence[str]) -> int:
-    """Run the command.
-
-    Args:
-        options: the words after ``benchmark``.
+    """Run ``benchmark`` with the words after it.
 
     Returns:
         The exit status: 0 if every cell is finished, 1 if some failed.
@@ -119,19 +112,24 @@ def _config_files(grid: Grid) -> set[str]:
 def _run(
     cells: Sequence[Cell], before: int, out: Path, args: argparse.Namespace, failed: dict[str, str], console: Console
 ) -> None:
-    from aeanomaly.commands.benchmark.execute import default_threads, run_cells
+    from aeanomaly.commands.benchmark.execute import run_here, run_on_ray
 
-    threads = args.threads or default_threads(args.workers)
-    engine = (args.workers, threads, args.backend, args.gpus_per_cell, args.allow_subset)
+    # By default all workers together use every core once.
+    threads = args.threads or max(1, (os.cpu_count() or 1) // args.workers)
+    work = partial(run_cell, out=out, threads=threads, allow_subset=args.allow_subset)
+    if args.backend == "ray":
+        outcomes = run_on_ray(work, cells, args.workers, args.gpus_per_cell)
+    else:
+        outcomes = run_here(work, cells, args.workers)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(
         *columns, TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True), console=console
     ) as bar:
         task = bar.add_task("cells", total=before + len(cells), completed=before)
-        for outcome in run_cells(cells, out, *engine):
-            if outcome.reason:
-                failed[outcome.cell.name] = outcome.reason
-                console.print(f"failed: {outcome.cell.name}: {outcome.reason}")
+        for cell, reason in outcomes:
+            if reason:
+                failed[cell.name] = reason
+                console.print(f"failed: {cell.name}: {reason}")
             bar.advance(task)
 
 
@@ -141,13 +139,13 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
 
     rows = collect(grid, out, allow_subset)
     done = {row.cell.name for row in rows}
-    missing = [(cell.name, failed.get(cell.name, "not run yet")) for cell in grid.cells if cell.name not in done]
+    missing = {cell.name: failed.get(cell.name, "not run yet") for cell in grid.cells if cell.name not in done}
     write_whole(out / "summary.md", summary_md(grid, rows, missing))
     if rows:
         write_whole(out / "results.csv", results_csv(rows))
-        write_figures(rows, out, grid.name, grid.protocol)
+        write_figures(grid, rows, out)
         console.print((out / "summary.md").read_text())
-    for name, reason in missing:
+    for name, reason in missing.items():
         console.print(f"not finished: {name}: {reason}")
     console.print(f"Results: results.csv, summary.md, heatmap.png and roc.png in {out}")
     console.print(f"TensorBoard: tensorboard --logdir {out}")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import roc_curve
 
+from aeanomaly.commands.benchmark.grid import Grid
 from aeanomaly.commands.benchmark.results import Row, table_of
 from aeanomaly.evaluation.metric_name import RANKING
 from aeanomaly.plots.heat_map import heat_map
@@ -19,7 +20,7 @@ from aeanomaly.plots.render import drawn
 from aeanomaly.plots.roc import Curve, mean_roc
 
 
-def _auroc_map(rows: Sequence[Row], name: str, protocol: str | None) -> Figure:
+def _auroc_map(grid: Grid, rows: Sequence[Row]) -> Figure:
     """Line of the summary by class, the mean AUROC over seeds written into each square."""
     table = table_of(rows, "auroc")
     columns = list(dict.fromkeys(column for line in table.values() for column in line))
@@ -27,28 +28,28 @@ def _auroc_map(rows: Sequence[Row], name: str, protocol: str | None) -> Figure:
         np.array([[line[column].mean for column in columns] for line in table.values()]),
         list(table),
         ["all" if column is None else str(column) for column in columns],
-        title=name,
+        title=grid.name,
         row_label="method and score",
-        column_label="normal class" if protocol == "one-class" else "anomalous class",
+        column_label="normal class" if grid.protocol == "one-class" else "anomalous class",
         value_label="AUROC, mean over seeds",
     )
 
 
 def _curve(row: Row) -> Curve:
     """False and true positive rates, from the run's test_scores.csv."""
-    with (row.run / "test_scores.csv").open() as stream:
+    with (row.run.path / "test_scores.csv").open() as stream:
         pairs = [(int(line["is_anomaly"]), float(line[row.score])) for line in csv.DictReader(stream)]
     false, true, _ = roc_curve(*zip(*pairs, strict=True))
     return false, true
 
 
-def write_figures(rows: Sequence[Row], out: Path, name: str, protocol: str | None) -> list[Path]:
+def write_figures(grid: Grid, rows: Sequence[Row], out: Path) -> None:
     """Write heatmap.png and roc.png to ``out``, and both with the means to ``out/summary`` for TensorBoard."""
     from torch.utils.tensorboard.writer import SummaryWriter
 
     lines = dict.fromkeys(row.line for row in rows)
     curves = {line: [_curve(row) for row in rows if row.line == line] for line in lines}
-    figures = {"heatmap": _auroc_map(rows, name, protocol), "roc": mean_roc(curves)}
+    figures = {"heatmap": _auroc_map(grid, rows), "roc": mean_roc(curves)}
     shutil.rmtree(out / "summary", ignore_errors=True)  # one event file, that of the latest state
     with SummaryWriter(str(out / "summary")) as writer:
         for kind, figure in figures.items():
@@ -61,4 +62,3 @@ def write_figures(rows: Sequence[Row], out: Path, name: str, protocol: str | Non
                     if spread.n:  # the class is the step, so that a line is a chart over classes
                         tag = f"benchmark/{measure}_mean/{line}" if column == "mean" else f"benchmark/{measure}/{line}"
                         writer.add_scalar(tag, spread.mean, 0 if column in ("mean", None) else step)
-    return [out / f"{kind}.png" for kind in figures]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aeanomaly.commands.benchmark.cell import complaint, finished_run
+from aeanomaly.commands.benchmark.cell import complaint, finished_run, on_subset
 from aeanomaly.commands.benchmark.grid import Cell, Grid
 from aeanomaly.evaluation.metric_name import RANKING, MetricName
-from aeanomaly.runs.reading import read_run
+from aeanomaly.runs.reading import Run
 from aeanomaly.runs.statistics import Spread, best_mean, summarize
 
 
@@ -20,19 +20,13 @@ from aeanomaly.runs.statistics import Spread, best_mean, summarize
 class Row:
     """One score of one finished cell.
 
-    Attributes:
-        cell: the cell.
-        score: name of the score.
-        run: the cell's run directory.
-        values: of the test, by metric and threshold, such as ``auroc`` and ``normal_accuracy@alarm5``.
-        subset: whether the run used a part of its data set only.
+    Its values are those of the test, by metric and threshold, such as ``auroc`` and ``normal_accuracy@alarm5``.
     """
 
     cell: Cell
     score: str
-    run: Path
+    run: Run
     values: dict[str, float]
-    subset: bool
 
     @property
     def line(self) -> str:
@@ -41,21 +35,19 @@ class Row:
         return " ".join([self.cell.method, *axes, self.score])
 
 
-def collect(grid: Grid, out: Path, allow_subset: bool = False) -> list[Row]:
+def collect(grid: Grid, out: Path, allow_subset: bool) -> list[Row]:
     """A row per score and finished cell without `complaint`, in the order of the grid."""
     rows = []
     for cell in grid.cells:
         run = finished_run(out, cell)
         if run is None or complaint(run, allow_subset):
             continue
-        record = read_run(run)
         values: dict[str, dict[str, float]] = {}
-        for tag, value in record.values.items():
+        for tag, value in run.values.items():
             name = MetricName.parse(tag)
             if name is not None and name.stage == "test" and name.score:
                 values.setdefault(name.score, {})[name.column] = value
-        subset = record.record.get("data_source") == "subset"
-        rows += [Row(cell, score, run, known, subset) for score, known in values.items()]
+        rows += [Row(cell, score, run, known) for score, known in values.items()]
     return rows
 
 
@@ -95,45 +87,28 @@ def table_of(rows: Sequence[Row], measure: str) -> dict[str, dict[Any, Spread]]:
     return table
 
 
-def summary_md(grid: Grid, rows: Sequence[Row], failed: Sequence[tuple[str, str]]) -> str:
-    """summary.md: a table per measure, classes across, the best of each column in bold; then what is missing.
-
-    Args:
-        grid: the benchmark.
-        rows: of its finished cells.
-        failed: name and reason of each cell that is not finished.
-    """
+def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> str:
+    """summary.md: a table per measure, classes across, the best of each column in bold; then the missing cells."""
     seeds = sorted({cell.seed for cell in grid.cells})
     done = len({row.cell.name for row in rows})
     text = [f"# {grid.name}", ""]
     protocol = f"Protocol: {grid.protocol}. " if grid.protocol else ""
-    text += [
-        f"{protocol}{done} of {len(grid.cells)} cells, seeds {', '.join(map(str, seeds))}; mean ± standard deviation."
-    ]
-    if any(row.subset for row in rows):
+    cells = f"{done} of {len(grid.cells)} cells, seeds {', '.join(map(str, seeds))}"
+    text.append(f"{protocol}{cells}; mean ± standard deviation.")
+    if any(on_subset(row.run) for row in rows):
         text += ["", "**Trained on a subset of the data: not comparable with published values.**"]
     for measure in RANKING:
         table = table_of(rows, measure)
         columns = list(dict.fromkeys(column for line in table.values() for column in line))
         heading = ["all" if column is None else str(column) for column in columns]
-        text += [
-            "",
-            f"## {measure.upper()}",
-            "",
-            f"| score | {' | '.join(heading)} |",
-            f"|---|{'---:|' * len(columns)}",
-        ]
+        text += ["", f"## {measure.upper()}", ""]
+        text += [f"| score | {' | '.join(heading)} |", f"|---|{'---:|' * len(columns)}"]
         up = MetricName("test", measure).higher_is_better
         best = {column: best_mean([line[column] for line in table.values()], up) for column in columns}
         for name, line in table.items():
-            shown = [f"**{_text(line[c])}**" if line[c].mean == best[c] else _text(line[c]) for c in columns]
-            text.append(f"| {name} | {' | '.join(shown)} |")
-    if failed:
-        text += ["", "## Not finished", "", *(f"- {name}: {reason}" for name, reason in failed)]
+            shown = {column: spread.text("{:.4f}".format) if spread.n else "-" for column, spread in line.items()}
+            texts = [f"**{shown[c]}**" if line[c].mean == best[c] else shown[c] for c in columns]
+            text.append(f"| {name} | {' | '.join(texts)} |")
+    if missing:
+        text += ["", "## Not finished", "", *(f"- {name}: {reason}" for name, reason in missing.items())]
     return "\n".join(text) + "\n"
-
-
-def _text(spread: Spread) -> str:
-    if not spread.n:
-        return "-"
-    return f"{spread.mean:.4f}" + (f" ± {spread.std:.4f}" if spread.std is not None else "")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from aeanomaly.errors import UserError
+from aeanomaly.errors import UserError, suggestion
 from aeanomaly.evaluation.metric_name import MetricName
 from aeanomaly.runs.reading import Run, Value, natural_order
 
@@ -45,32 +44,41 @@ def _matching(name: str, known: Sequence[str]) -> list[str]:
         matching = [metric for metric in known if fnmatchcase(metric, full) or metric.startswith(f"{full}/")]
         if matching:
             return matching
-    endings = [metric for metric in known if metric.endswith(f"/{name}")]
-    if endings:
+    if endings := [metric for metric in known if metric.endswith(f"/{name}")]:
         return endings
     raise UserError(f"no run has the metric {name!r}; {_hint(name, known)}")
 
 
+def match_name(what: str, name: str, known: Sequence[str], labels: Mapping[str, str] | None = None) -> str | None:
+    """The one of ``known`` whose full name, label or ending is ``name``; None if it fits none.
+
+    An ending begins at a dot or a slash: ``code_size`` for ``model.net.code_size``.
+
+    Raises:
+        UserError: if it fits several. It says ``what`` the name stands for.
+    """
+    found = [full for full in known if name in (full, (labels or {}).get(full))]
+    found = found or [full for full in known if full.endswith((f".{name}", f"/{name}"))]
+    if len(found) > 1:
+        raise UserError(f"the {what} {name!r} may be any of: {', '.join(found)}")
+    return found[0] if found else None
+
+
 def match_key(name: str, known: Sequence[str]) -> str:
-    """The hyperparameter that ``name`` is, or is the only ending of: ``code_size`` for ``model.net.code_size``.
+    """The hyperparameter called ``name``, see `match_name`.
 
     Raises:
         UserError: if it fits none of ``known``, or several.
     """
-    if name in known:
-        return name
-    ends = [key for key in known if key.endswith(f".{name}")]
-    if len(ends) == 1:
-        return ends[0]
-    if ends:
-        raise UserError(f"the hyperparameter {name!r} may be any of: {', '.join(ends)}")
-    raise UserError(f"no run has the hyperparameter {name!r}; {_hint(name, known)}")
+    key = match_name("hyperparameter", name, known)
+    if key is None:
+        raise UserError(f"no run has the hyperparameter {name!r}; {_hint(name, known)}")
+    return key
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
     parts = {part for full in known for part in re.split(r"[./]", full) if len(part) > 2}
-    close = difflib.get_close_matches(name, sorted(parts.union(known)), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
+    return suggestion(name, known, sorted(parts))
 
 
 def differing(configs: Iterable[dict[str, Value] | None]) -> list[str]:

@@ -14,8 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from aeanomaly.commands.compare.formats import remarks, to_csv, to_json, to_markdown, to_table
-from aeanomaly.commands.compare.sorting import sort_rows
-from aeanomaly.commands.compare.table import Comparison, compare_runs
+from aeanomaly.commands.compare.table import Comparison, compare_runs, sort_rows
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
+from dataclasses import asdict, astuple, fields
+from functools import partial
 from typing import Any
 
 from rich import box
@@ -29,22 +30,19 @@ def to_table(comparison: Comparison) -> Table:
     if comparison.grouped:
         table.add_column("n", justify="right")
     first = len(table.columns)
-    rows = [_cells(comparison, row) for row in comparison.rows]
+    rows: list[list[str | Text]] = [[*_cells(comparison, row)] for row in comparison.rows]
     for place, name in enumerate([*comparison.metrics, *comparison.keys], start=first):
         heading = _heading(comparison.labels[name], max((len(cells[place]) for cells in rows), default=0))
-        if name in comparison.metrics:
-            table.add_column(heading, justify="right", no_wrap=True)
-        else:
+        if name not in comparison.metrics:
             table.add_column(heading, overflow="fold")
-    best: dict[str, float | None] = {}
-    for metric in comparison.metrics:
-        spreads = [row.values[metric] for row in comparison.rows if metric in row.values]
-        best[metric] = best_mean(spreads, higher_is_better(metric))
-    for row, texts in zip(comparison.rows, rows, strict=True):
-        cells: list[str | Text] = list(texts)
-        for place, metric in enumerate(comparison.metrics, start=first):
-            if metric in row.values and row.values[metric].mean == best[metric]:
+            continue
+        table.add_column(heading, justify="right", no_wrap=True)
+        spreads = [row.values.get(name) for row in comparison.rows]
+        best = best_mean(filter(None, spreads), higher_is_better(name))
+        for cells, spread in zip(rows, spreads, strict=True):
+            if spread is not None and spread.mean == best:
                 cells[place] = Text(str(cells[place]), style="bold")
+    for cells in rows:
         table.add_row(*cells)
     return table
 
@@ -94,9 +92,7 @@ def _cells(comparison: Comparison, row: Row) -> list[str]:
 def _spread_text(metric: str, spread: Spread | None, runs: int) -> str:
     if spread is None:
         return _EMPTY
-    text = _number_text(metric, spread.mean)
-    if spread.std is not None:
-        text += f" ± {_number_text(metric, spread.std)}"
+    text = spread.text(partial(_number_text, metric))
     return text if spread.n == runs or runs == 1 else f"{text} ({spread.n})"
 
 
@@ -117,22 +113,19 @@ def to_csv(comparison: Comparison) -> str:
     A missing value is an empty field, NaN is ``nan``. When grouped, ``run`` lists the runs separated by ``;``, and each
     metric has three columns: ``<metric>_mean``, ``<metric>_std``, ``<metric>_n``.
     """
-    suffixes = ("_mean", "_std", "_n") if comparison.grouped else ("",)
+    parts = [f"_{field.name}" for field in fields(Spread)] if comparison.grouped else [""]
     columns = ["run", *(["n"] if comparison.grouped else []), "status", "reason"]
-    columns += [metric + suffix for metric in comparison.metrics for suffix in suffixes] + comparison.keys
+    columns += [metric + part for metric in comparison.metrics for part in parts] + comparison.keys
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for entry in _entries(comparison):
-        line = {"run": ";".join(entry["runs"]), "n": len(entry["runs"]), **entry["hyperparameters"]}
+        values: dict[str, float | None] = {}
         for metric, spread in entry["metrics"].items():
-            line |= {metric + suffix: part for suffix, part in zip(suffixes, _parts(spread), strict=False)}
-        writer.writerow({name: line.get(name, entry.get(name, "")) for name in columns})
+            values |= {metric + part: value for part, value in zip(parts, astuple(spread), strict=False)}
+        runs = {"run": ";".join(entry["runs"]), "n": len(entry["runs"])}
+        writer.writerow({**entry, **runs, **values, **entry["hyperparameters"]})
     return stream.getvalue()
-
-
-def _parts(spread: Spread) -> tuple[float, float | str, int]:
-    return spread.mean, "" if spread.std is None else spread.std, spread.n
 
 
 def to_json(comparison: Comparison) -> str:
@@ -141,18 +134,14 @@ def to_json(comparison: Comparison) -> str:
     Each has ``run`` (when grouped: ``runs``, a list), ``status``, ``reason``, ``metrics`` and ``hyperparameters``.
     A metric is a number, or when grouped an object with ``mean``, ``std`` and ``n``. JSON knows no NaN: it is null.
     """
-    result = []
-    for entry in _entries(comparison):
-        runs = {"runs": entry["runs"]} if comparison.grouped else {"run": entry["runs"][0]}
-        metrics: dict[str, Any] = {}
-        for metric, spread in entry["metrics"].items():
-            mean = spread.mean if math.isfinite(spread.mean) else None
-            metrics[metric] = {"mean": mean, "std": spread.std, "n": spread.n} if comparison.grouped else mean
-        flat = {key: None if value != value else value for key, value in entry["hyperparameters"].items()}
-        result.append({**runs, **entry, "metrics": metrics, "hyperparameters": flat})
-        if not comparison.grouped:
-            del result[-1]["runs"]
-    return json.dumps(result, indent=2, allow_nan=False) + "\n"
+    entries = _entries(comparison)
+    for entry in entries:
+        spreads = entry["metrics"].items()
+        entry["metrics"] = {name: asdict(spread) if comparison.grouped else spread.mean for name, spread in spreads}
+    if not comparison.grouped:
+        entries = [{"run": entry.pop("runs")[0], **entry} for entry in entries]
+    finite = json.loads(json.dumps(entries), parse_constant=lambda constant: None)
+    return json.dumps(finite, indent=2, allow_nan=False) + "\n"
 
 
 def _entries(comparison: Comparison) -> list[dict[str, Any]]:
@@ -161,17 +150,13 @@ def _entries(comparison: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "runs": [str(run.path) for run in runs],
-            "status": _status(runs),
+            "status": max((run.status for run in runs), key=("ok", "unfinished", "broken").index),
             "reason": _reason(comparison, runs),
             "metrics": spreads,
             "hyperparameters": {key: flat[key] for key in comparison.keys if key in flat} if flat else {},
         }
         for runs, spreads, flat in groups
     ]
-
-
-def _status(runs: list[Run]) -> str:
-    return next((status for status in ("broken", "unfinished") if any(run.status == status for run in runs)), "ok")
 
 
 def _reason(comparison: Comparison, runs: list[Run]) -> str:

@@ -1,14 +1,24 @@
-"""The rows: a run each, or the mean over the runs that belong together."""
+"""The rows: a run each, or the mean over the runs that belong together; and their order."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from aeanomaly.commands.compare.columns import choose_metrics, comparable, differing, match_key
+from aeanomaly.commands.compare.columns import (
+    choose_metrics,
+    comparable,
+    differing,
+    higher_is_better,
+    match_key,
+    match_name,
+)
+from aeanomaly.errors import UserError
 from aeanomaly.runs.hyperparameters import short_key
-from aeanomaly.runs.reading import Run, Value, run_names
+from aeanomaly.runs.reading import Run, Value, natural_order, run_names
 from aeanomaly.runs.statistics import Spread, summarize
 
 
@@ -61,11 +71,9 @@ def compare_runs(
 ) -> Comparison:
     """Put runs side by side.
 
-    Args:
-        runs: in the order that the rows shall have.
-        metrics: names or patterns, see `choose_metrics`; None for the default ones.
-        group_by: None for a row per run; empty to fold runs that differ only in their seed; otherwise the
-            hyperparameters, by full name or unambiguous ending, of which each combination gets a row.
+    The rows keep the order of ``runs``. ``metrics`` are names or patterns, see `choose_metrics`. ``group_by`` is None
+    for a row per run; empty to fold runs that differ only in their seed; otherwise the hyperparameters, by full name or
+    unambiguous ending, of which each combination gets a row.
 
     Raises:
         UserError: if a metric or hyperparameter is unknown or ambiguous.
@@ -129,3 +137,39 @@ def _row(runs: list[Run], metrics: Sequence[str], names: dict[Path, str]) -> Row
         mixed = differing(run.hyperparameters for run in runs)
         flat = {key: value for key, value in flat.items() if key not in mixed}
     return Row(names[runs[0].path] + (f" +{len(runs) - 1}" if len(runs) > 1 else ""), runs, spreads, flat)
+
+
+def sort_rows(comparison: Comparison, column: str, reverse: bool = False) -> None:
+    """Sort the rows in place: metrics best first, everything else ascending, rows without a value (or NaN) last.
+
+    ``column`` is ``run``, ``n`` (when grouped), or a metric or hyperparameter by its heading, full name or unambiguous
+    ending. A hyperparameter that is the same in all rows is accepted and changes nothing. ``reverse`` leaves the rows
+    without a value last.
+
+    Raises:
+        UserError: if there is no such column, or several.
+    """
+    labels = comparison.labels
+    shown = ["run", *(["n"] if comparison.grouped else []), *comparison.metrics, *comparison.keys]
+    hidden = [key for key in labels if key not in shown]
+    full = match_name("column", column, shown, labels) or match_name("column", column, hidden, labels)
+    if full is None:
+        raise UserError(
+            f"there is no column {column!r}; columns: {', '.join(labels.get(name, name) for name in shown)}"
+        )
+    descending = bool(full in comparison.metrics and higher_is_better(full)) != reverse
+    values = [(_sort_value(row, full), row) for row in comparison.rows]
+    filled = sorted((pair for pair in values if pair[0] is not None), key=lambda pair: pair[0], reverse=descending)
+    comparison.rows = [row for _, row in filled] + [row for value, row in values if value is None]
+
+
+def _sort_value(row: Row, full: str) -> Any:
+    """A key that orders numbers before words; None if the row has no value, or NaN."""
+    if full == "run":
+        return natural_order(row.name)
+    value = len(row.runs) if full == "n" else (row.hyperparameters or {}).get(full)
+    if full in row.values:
+        value = row.values[full].mean
+    if isinstance(value, str):
+        return (1, 0, natural_order(value))
+    return None if value is None or not math.isfinite(value) else (0, value, [])

@@ -11,8 +11,7 @@ import pytest
 
 from aeanomaly.commands.compare.columns import choose_metrics, differing, higher_is_better, match_key
 from aeanomaly.commands.compare.formats import to_table
-from aeanomaly.commands.compare.sorting import sort_rows
-from aeanomaly.commands.compare.table import Comparison, compare_runs
+from aeanomaly.commands.compare.table import Comparison, compare_runs, sort_rows
 from aeanomaly.errors import UserError
 from aeanomaly.runs.hyperparameters import short_key
 from aeanomaly.runs.reading import Run
