@@ -24,12 +24,9 @@ def gather_rows(rows: Tensor, strategy: Strategy) -> Tensor:
 
 
 def gather_in_order(columns: Mapping[str, Tensor], index: Tensor, strategy: Strategy) -> dict[str, Tensor]:
-    """Several columns of rows, gathered and ordered by ``index``, so that they do not depend on the number of devices.
+    """Several (N_i, ...) columns, gathered and ordered by ``index``, the (N_i,) places of the rows among all.
 
-    Args:
-        columns: each (N_i, ...), by name.
-        index: (N_i,) the place of each row among those of all devices.
-        strategy: of the trainer.
+    So they do not depend on the number of devices.
     """
     order = gather_rows(index, strategy).argsort()
     return {name: gather_rows(rows, strategy)[order] for name, rows in columns.items()}

@@ -72,10 +72,7 @@ def refuse_anomalous_monitors(monitors: Iterable[object]) -> None:
     """Check what checkpoints, early stopping and learning-rate schedules go by.
 
     Allowed is what is known to do without anomalous and test images: the training loss and its terms, ``val/loss``, and
-    ``val/normal_accuracy/...``. Whatever else there is, or will be, is refused.
-
-    Args:
-        monitors: names of metrics; anything else, such as None, is passed over.
+    ``val/normal_accuracy/...``. Whatever else there is, or will be, is refused; what is no string is passed over.
 
     Raises:
         UserError: if one of them is not allowed.
