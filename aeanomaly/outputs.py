@@ -96,7 +96,8 @@ class Output:
         self, code: Tensor, reconstruction: Tensor, target: Tensor, features: Mapping[str, Tensor] | None = None
     ) -> None:
         self.code, self.reconstruction, self.target = code, reconstruction, target
-        vars(self).update({f"features.{name}": value for name, value in (features or {}).items()})
+        if features:
+            vars(self).update({f"features.{name}": value for name, value in features.items()})
 
     @staticmethod
     def from_tensors(tensors: Mapping[str, Tensor]) -> Output:
