@@ -9,6 +9,7 @@ Shape legend, used by every docstring of the package:
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -49,9 +50,8 @@ def chunks_before(served: int, batches: int, size: int) -> int:
         batches: number of batches in an epoch.
         size: batches in a chunk at most.
     """
-    if served < batches - 1:
-        return served // size
-    return -(-max(0, batches - 1) // size) + served - max(0, batches - 1)
+    before_last = max(0, batches - 1)
+    return served // size if served < before_last else math.ceil(before_last / size) + served - before_last
 
 
 def global_seed() -> int | None:
@@ -76,78 +76,79 @@ class Described:
         return instance
 
 
-@dataclass(repr=False)  # the usual text would read fields that a lighter output does not have
 class Output:
-    """What an autoencoder makes of a batch of images.
+    """What an autoencoder makes of a batch of images: tensors with a row per image, by name.
 
-    A lighter output, made by `only`, holds some of the fields; reading another one raises an `AttributeError`.
+    The names of features are such as ``features.layer1``, those of another output in `again` such as ``again.code``. A
+    lighter output, made by `only`, holds some of the tensors; reading another one raises an `AttributeError`.
 
     Attributes:
         code: (B, D), or (B, C', H', W') if codes are spatial.
         reconstruction: of the shape of ``target``.
         target: (B, ...) what the reconstruction is compared with: the image itself, or fixed features of it.
-        features: inner activations of the encoder by name, each (B, ...), for nets that offer them.
-        again: what the net makes of its own reconstruction, for scores that ask for it (RaPP, Kim et al., 2020).
     """
 
     code: Tensor
     reconstruction: Tensor
     target: Tensor
-    features: dict[str, Tensor] = field(default_factory=dict)
-    again: Output | None = None
 
-    def __getattr__(self, name: str) -> Tensor:
-        # Python asks here only for a field that is missing.
-        raise AttributeError(f"this output carries no {name!r}: a score must name what it needs in `reads`")
-
-    def only(self, names: Iterable[str]) -> Output:
-        """A lighter output of the named fields, such as ``code``, ``features.layer1`` or ``again.code``."""
-        tensors, names = self.tensors(), list(names)
-        for name in names:
-            if name not in tensors:
-                known = [known for known in tensors if "features." in known]
-                hint = f"; the net offers {known}" if "features." in name else ""
-                raise AttributeError(
-                    f"this output carries no {name!r}: a score must name what it needs in `reads`{hint}"
-                )
-        return Output.from_tensors({name: tensors[name] for name in names})
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Every tensor of the output, by the names that `only` takes."""
-        found: dict[str, Tensor] = {}
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                found[name] = value
-            elif value is not None:
-                inner = value.tensors() if isinstance(value, Output) else value
-                found |= {f"{name}.{key}": tensor for key, tensor in inner.items()}
-        return found
-
-    def float(self) -> Output:
-        """The same in float32, because scores and metrics are never computed at reduced precision."""
-        return Output.from_tensors({name: value.float() for name, value in self.tensors().items()})
-
-    def split(self, size: int) -> list[Output]:
-        """The same images in outputs of at most ``size`` images each."""
-        pieces = {name: value.split(size) for name, value in self.tensors().items()}
-        return [
-            Output.from_tensors(dict(zip(pieces, rows, strict=True))) for rows in zip(*pieces.values(), strict=True)
-        ]
+    def __init__(
+        self, code: Tensor, reconstruction: Tensor, target: Tensor, features: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self.code, self.reconstruction, self.target = code, reconstruction, target
+        if features:
+            vars(self).update({f"features.{name}": value for name, value in features.items()})
 
     @staticmethod
     def from_tensors(tensors: Mapping[str, Tensor]) -> Output:
         """The inverse of `tensors`."""
         output = object.__new__(Output)
-        groups: dict[str, dict[str, Tensor]] = {"features": {}, "again": {}}
-        for name, value in tensors.items():
-            group, dot, rest = name.partition(".")
-            if dot:
-                groups[group][rest] = value
-            else:
-                setattr(output, name, value)
-        output.features = groups["features"]
-        output.again = Output.from_tensors(groups["again"]) if groups["again"] else None
+        vars(output).update(tensors)
         return output
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the output, by name."""
+        return dict(vars(self))
+
+    def __getattr__(self, name: str) -> Tensor:
+        # Python asks here only for a tensor that is missing.
+        known = [known for known in vars(self) if "features." in known]
+        hint = f"; the net offers {known}" if "features." in name else ""
+        raise AttributeError(f"this output carries no {name!r}: a score must name what it needs in `reads`{hint}")
+
+    @property
+    def features(self) -> dict[str, Tensor]:
+        """Inner activations of the encoder by name, each (B, ...), for nets that offer them."""
+        return self._group("features.")
+
+    @property
+    def again(self) -> Output | None:
+        """What the net makes of its own reconstruction, for scores that ask for it (RaPP, Kim et al., 2020)."""
+        tensors = self._group("again.")
+        return Output.from_tensors(tensors) if tensors else None
+
+    def with_again(self, again: Output) -> Output:
+        """The same, with what the net makes of the reconstruction."""
+        return Output.from_tensors(vars(self) | {f"again.{name}": value for name, value in vars(again).items()})
+
+    def _group(self, prefix: str) -> dict[str, Tensor]:
+        return {name[len(prefix) :]: value for name, value in vars(self).items() if name.startswith(prefix)}
+
+    def only(self, names: Iterable[str]) -> Output:
+        """A lighter output of the named tensors, such as ``code``, ``features.layer1`` or ``again.code``."""
+        tensors = self.tensors()
+        return Output.from_tensors(
+            {name: tensors[name] if name in tensors else self.__getattr__(name) for name in names}
+        )
+
+    def float(self) -> Output:
+        """The same in float32, because scores and metrics are never computed at reduced precision."""
+        return Output.from_tensors({name: value.float() for name, value in vars(self).items()})
+
+    def split(self, sizes: int | list[int]) -> list[Output]:
+        """The same images in outputs of so many images each, one number for each or one for all but the last."""
+        pieces = [value.split(sizes) for value in vars(self).values()]
+        return [Output.from_tensors(dict(zip(vars(self), rows, strict=True))) for rows in zip(*pieces, strict=True)]
 
 
 @dataclass

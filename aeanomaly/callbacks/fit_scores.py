@@ -69,4 +69,4 @@ class FitScores(L.Callback):
         improved = self.when == "improved" and fitting and module.validation_loss() < self._lowest
         if improved:
             self._lowest = module.validation_loss()
-        module.fit_scores(refit=improved or self.when == "always" or not fitting)
+        module.evaluation(refit=improved or self.when == "always" or not fitting)

@@ -31,7 +31,7 @@ class Progress(TQDMProgressBar):
         items = super().get_metrics(trainer, pl_module)
         items.pop("v_num", None)
         if isinstance(pl_module, LitAutoencoder) and trainer.training:
-            return {"loss": pl_module.running_loss, **items}
+            return {"loss": pl_module.running_loss.mean(), **items}
         return dict(items)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

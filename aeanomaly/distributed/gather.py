@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
 import torch
 from lightning.pytorch.strategies import Strategy
@@ -11,8 +10,6 @@ from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from aeanomaly.errors import UserError
-
-T = TypeVar("T")
 
 
 class ElsewhereError(RuntimeError):
@@ -27,12 +24,9 @@ def gather_rows(rows: Tensor, strategy: Strategy) -> Tensor:
 
 
 def gather_in_order(columns: Mapping[str, Tensor], index: Tensor, strategy: Strategy) -> dict[str, Tensor]:
-    """Several columns of rows, gathered and ordered by ``index``, so that they do not depend on the number of devices.
+    """Several (N_i, ...) columns, gathered and ordered by ``index``, the (N_i,) places of the rows among all.
 
-    Args:
-        columns: each (N_i, ...), by name.
-        index: (N_i,) the place of each row among those of all devices.
-        strategy: of the trainer.
+    So they do not depend on the number of devices.
     """
     order = gather_rows(index, strategy).argsort()
     return {name: gather_rows(rows, strategy)[order] for name, rows in columns.items()}
@@ -43,8 +37,6 @@ def broadcast_tensors(tensors: Mapping[str, Tensor], strategy: Strategy) -> dict
 
     They travel as tensors: a large bank of features would take many times its size as a pickled object.
     """
-    if getattr(strategy, "world_size", 1) == 1:
-        return dict(tensors)
     layout = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     received: dict[str, Tensor] = {}
     for name, (shape, dtype) in strategy.broadcast(layout).items():
@@ -56,27 +48,23 @@ def broadcast_tensors(tensors: Mapping[str, Tensor], strategy: Strategy) -> dict
     return received
 
 
-def on_rank_zero(compute: Callable[[], T], strategy: Strategy) -> T:
-    """The result of ``compute``, run on one device and sent to all.
+def on_rank_zero(do: Callable[[], None], strategy: Strategy) -> None:
+    """Do something on one device.
 
     A failure there is raised everywhere: the other devices would otherwise wait for ever.
 
     Raises:
-        UserError: if ``compute`` raised it.
+        UserError: if ``do`` raised it.
         ElsewhereError: on the other devices, for any other exception.
     """
-    if getattr(strategy, "world_size", 1) == 1:
-        return compute()
-    result: T | None = None
     failure: Exception | None = None
     told: Exception | None = None
     if strategy.is_global_zero:
         try:
-            result = compute()
+            do()
         except Exception as error:  # whatever it is, the others must hear of it before it is raised here
             failure, reason = error, f"failed on the first device: {type(error).__name__}: {error}"
             told = UserError(str(error)) if isinstance(error, UserError) else ElsewhereError(reason)
-    result, told = strategy.broadcast((result, told))
+    told = strategy.broadcast(told)
     if told is not None:
         raise failure or told
-    return result  # type: ignore[return-value]

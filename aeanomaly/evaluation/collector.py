@@ -24,31 +24,26 @@ class Collector:
 
     Args:
         detector: whose scores are computed.
+        fits: whether scores and calibration are fitted on this pass.
 
     Attributes:
-        deferred: names of the scores that wait for the end of the pass.
+        deferred: names of the scores that wait to be fitted at the end of the pass; a name that is taken out leaves the
+            score out of the pass.
     """
 
-    def __init__(self, detector: Detector) -> None:
-        self.detector = detector
-        self.reset()
-
-    def reset(self, defer_fitted: bool = False) -> None:
-        """Start a new pass; ``defer_fitted`` postpones the scores that need fitting to its end."""
-        scores = self.detector.score_modules
-        self.deferred = {name for name, score in scores.items() if defer_fitted and score.fitted_on}
+    def __init__(self, detector: Detector, fits: bool = False) -> None:
+        self.detector, self.fits = detector, fits
+        scores = detector.score_modules
+        self.deferred = {name for name, score in scores.items() if fits and score.fitted_on}
         self._kept_fields = sorted({field for name in self.deferred for field in scores[name].reads})
         self._columns, self._outputs = RowBuffer(), RowBuffer()
         self._batch_sizes: list[int] = []
         self._loss_sum = 0.0
         self._loss_count = 0
-        self._mean_loss: Tensor | None = None
-        self._skipped: set[str] = set()
-        self._gathered: dict[str, Tensor] | None = None
 
     def add(self, batch: Batch, output: Output) -> dict[str, Tensor]:
         """Score a batch, remember the result, and return the scores known by now; ``output`` is float32."""
-        scores = {name: self._score(name, output) for name in self.detector.scores if name not in self.deferred}
+        scores = {name: self.detector.score(name, output) for name in self.detector.scores if name not in self.deferred}
         code = output.code.flatten(1)
         columns = {"label": batch.label, "is_anomaly": batch.is_anomaly, "index": batch.index, "code": code}
         self._columns.add(columns | scores)
@@ -64,13 +59,10 @@ class Collector:
 
     def mean_loss(self, strategy: Strategy) -> Tensor:
         """Mean loss over the normal images of all devices; call it when the pass is over, on every device."""
-        if self._mean_loss is None:
-            pair = torch.tensor([[self._loss_sum, self._loss_count]], dtype=torch.float64)
-            total, count = gather_rows(pair, strategy).sum(0).tolist()
-            mean = total / count if count else float("nan")
-            # On the device, because Lightning reduces what is logged there; NCCL knows no tensors on the CPU.
-            self._mean_loss = torch.tensor(mean, dtype=torch.float32, device=strategy.root_device)
-        return self._mean_loss
+        pair = torch.tensor([[self._loss_sum, self._loss_count]], dtype=torch.float64)
+        total, count = gather_rows(pair, strategy).sum(0).tolist()
+        # On the device, because Lightning reduces what is logged there; NCCL knows no tensors on the CPU.
+        return torch.tensor(total / count if count else torch.nan, dtype=torch.float32, device=strategy.root_device)
 
     def normal_outputs(self, reads: Iterable[str], strategy: Strategy) -> Output:
         """The kept fields of the normal images of all devices, ordered by index."""
@@ -80,60 +72,39 @@ class Collector:
         local = {name: value[normal] for name, value in kept.tensors().items()}
         return Output.from_tensors(gather_in_order(local, columns["index"][normal], strategy))
 
-    def skip(self, names: Iterable[str]) -> None:
-        """Leave scores out of this pass, because what they were fitted on is another state of the net."""
-        self._skipped |= set(names)
-
     def _local_columns(self) -> dict[str, Tensor]:
         if not self._batch_sizes:
             raise UserError("there is nothing to evaluate: the evaluation loader yielded no batch")
         return self._columns.columns()
 
-    def scores(self, strategy: Strategy) -> dict[str, Tensor]:
-        """The (N,) scores of all images, gathered once and ordered by index, on the CPU."""
-        rows = self._rows(strategy)
-        return {name: rows[name] for name in self.detector.scores if name in rows}
-
-    def normal_scores(self, strategy: Strategy) -> dict[str, Tensor]:
-        """The scores of the normal images."""
-        normal = ~self._rows(strategy)["is_anomaly"]
-        return {name: scores[normal] for name, scores in self.scores(strategy).items()}
-
     def evaluation(self, strategy: Strategy) -> Evaluation:
-        """Everything gathered, with thresholds and metrics by the calibration as it is now."""
-        rows, scores = self._rows(strategy), self.scores(strategy)
-        thresholds = {name: self.detector.threshold_values(name) for name in scores}
-        return Evaluation(
-            scores=scores,
-            thresholds=thresholds,
+        """Everything gathered, with thresholds and metrics.
+
+        In a pass that fits, every device first calibrates by the same normal images.
+        """
+        columns = self._local_columns() | self._deferred_scores()
+        gathered = gather_in_order(columns, columns["index"], strategy)
+        rows = {name: column.cpu() for name, column in gathered.items()}
+        evaluation = Evaluation(
+            scores={name: rows[name] for name in self.detector.scores if name in rows},
+            thresholds={},
             code=rows["code"],
             label=rows["label"],
             is_anomaly=rows["is_anomaly"],
             index=rows["index"],
-            metrics={
-                name: score_metrics(values, rows["is_anomaly"], thresholds[name]) for name, values in scores.items()
-            },
         )
-
-    def _rows(self, strategy: Strategy) -> dict[str, Tensor]:
-        if self._gathered is None:
-            columns = self._local_columns() | self._deferred_scores()
-            gathered = gather_in_order(columns, columns["index"], strategy)
-            self._gathered = {name: rows.cpu() for name, rows in gathered.items()}
-        return self._gathered
+        for name, scores in evaluation.scores.items():
+            if self.fits:
+                self.detector.calibration(name).fit(evaluation.normal(name))
+            thresholds = self.detector.threshold_values(name)
+            evaluation.thresholds[name] = thresholds
+            evaluation.metrics[name] = score_metrics(scores, evaluation.is_anomaly, thresholds)
+        return evaluation
 
     def _deferred_scores(self) -> dict[str, Tensor]:
         """In the batches in which the images came: a score may need far more memory for a batch than it returns."""
-        names = self.deferred - self._skipped
-        if not names:
-            return {}
-        pieces = {name: kept.split(self._batch_sizes) for name, kept in self._outputs.columns().items()}
         scores = RowBuffer()
-        for number in range(len(self._batch_sizes)):
-            output = Output.from_tensors({name: piece[number] for name, piece in pieces.items()})
-            scores.add({name: self._score(name, output) for name in names})
+        if self.deferred:
+            for output in Output.from_tensors(self._outputs.columns()).split(self._batch_sizes):
+                scores.add({name: self.detector.score(name, output) for name in self.deferred})
         return scores.columns()
-
-    def _score(self, name: str, output: Output) -> Tensor:
-        score = self.detector.score_modules[name]
-        return self.detector.checked(name, score).score(output.only(score.reads))

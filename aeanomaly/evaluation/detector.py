@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aeanomaly.errors import UserError
-from aeanomaly.evaluation.calibration import Calibration
-from aeanomaly.evaluation.thresholds import Threshold
+from aeanomaly.evaluation.thresholds import Calibration, Threshold
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
 
@@ -61,14 +60,15 @@ class Detector(nn.Module):
     def threshold_values(self, score: str) -> dict[str, float]:
         """The value of each threshold that applies to a score, by name, as far as it is known."""
         calibration = self.calibration(score)
-        values = {name: calibration.threshold(rule) for name, rule in self.thresholds.items() if rule.applies_to(score)}
-        return {name: value for name, value in values.items() if value is not None}
+        return {
+            name: rule.fit(calibration.normal_scores)
+            for name, rule in self.thresholds.items()
+            if rule.applies_to(score) and (calibration.fitted or not rule.needs_normal_scores)
+        }
 
     def complete(self, output: Output) -> Output:
         """The net's output in float32, with that for its own reconstruction if a score asks for it."""
-        if self._again:
-            output.again = self.net(output.reconstruction)
-        return output.float()
+        return (output.with_again(self.net(output.reconstruction)) if self._again else output).float()
 
     def forward(self, images: Tensor) -> dict[str, Judgement]:
         """Judge (B, C, H, W) images, uint8 in 0..255 or floating-point in [0, 1], by every score.
@@ -78,25 +78,25 @@ class Detector(nn.Module):
         """
         output = self.complete(self.net(images / 255 if images.dtype == torch.uint8 else images))
         judgements = {}
-        for name, module in self.score_modules.items():
-            score = self.checked(name, module).score(output)
+        for name in self.scores:
+            score = self.score(name, output)
             decision = {threshold: score > value for threshold, value in self.threshold_values(name).items()}
             judgements[name] = Judgement(score, self.calibration(name).p_value(score), decision)
         return judgements
 
-    @staticmethod
-    def checked(name: str, score: Score) -> Score:
-        """The score.
+    def score(self, name: str, output: Output) -> Tensor:
+        """(B,) float32 scores of this name for an output in float32.
 
         Raises:
-            UserError: if it needs fitting and was not fitted.
+            UserError: if the score needs fitting and was not fitted.
         """
+        score = self.score_modules[name]
         if not score.fitted:
             raise UserError(
                 f"score {name!r} was never fitted: train it first, with at least one validation, or use a checkpoint "
                 "of such a run"
             )
-        return score
+        return score.score(output.only(score.reads))
 
 
 def _named(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:

@@ -1,8 +1,11 @@
-"""What a metric is called, in logs, files, tables and options."""
+"""What a metric is called, in logs, files, tables and options, and which metrics may choose anything."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from aeanomaly.errors import UserError
 
 RANKING = ("auroc", "aupr", "fpr95")  # of a score alone
 ACCURACIES = ("normal_accuracy", "anomaly_accuracy")  # of a score at a threshold
@@ -63,3 +66,23 @@ class MetricName:
         if self.stage == "train":
             return False  # a training step sees no label; its images are normal, or unlabelled
         return self.metric not in ("loss", "normal_accuracy")
+
+
+def refuse_anomalous_monitors(monitors: Iterable[object]) -> None:
+    """Check what checkpoints, early stopping and learning-rate schedules go by.
+
+    Allowed is what is known to do without anomalous and test images: the training loss and its terms, ``val/loss``, and
+    ``val/normal_accuracy/...``. Whatever else there is, or will be, is refused; what is no string is passed over.
+
+    Raises:
+        UserError: if one of them is not allowed.
+    """
+    for monitor in monitors:
+        if not isinstance(monitor, str):
+            continue
+        name = MetricName.parse(monitor)
+        if name is None or name.stage == "test" or name.looks_at_anomalies:
+            raise UserError(
+                f"monitor {monitor!r} looks at anomalous images, or is not known to do without; they must not choose "
+                "anything: use val/loss, or val/normal_accuracy/..."
+            )

@@ -76,17 +76,11 @@ def anomaly_accuracy(scores: Tensor, is_anomaly: Tensor, threshold: float) -> fl
 
 
 def score_metrics(scores: Tensor, is_anomaly: Tensor, thresholds: dict[str, float]) -> dict[str, float]:
-    """Every metric of one score that is defined for this data.
+    """Every metric of one score that is defined for this data, by `MetricName.column`.
 
-    Args:
-        scores: (N,) anomaly scores.
-        is_anomaly: (N,) bool.
-        thresholds: value by name; a NaN value (not fitted) is left out.
-
-    Returns:
-        ``auroc``, ``aupr``, ``fpr95`` when both groups are present, ``normal_accuracy@<threshold>`` when there are
-        normal images, ``anomaly_accuracy@<threshold>`` when there are anomalies. Nothing is made up for a missing
-        group, and nothing at all is returned for scores that are not finite.
+    ``auroc``, ``aupr``, ``fpr95`` when both groups are present, ``normal_accuracy@<threshold>`` when there are normal
+    images, ``anomaly_accuracy@<threshold>`` when there are anomalies. Nothing is made up for a missing group or a
+    threshold that is NaN (not fitted), and nothing at all is returned for scores that are not finite.
     """
     if not torch.isfinite(scores).all():
         return {}

@@ -1,4 +1,4 @@
-"""How a score becomes a decision: an image is flagged when its score is **above** the threshold."""
+"""How a score becomes a decision, and what follows from the scores of normal images: thresholds and p-values."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Described
+from aeanomaly.scores.base import Fitted
 
 
 class Threshold(Described, ABC):
-    """A rule that yields one threshold value for a score; the configuration gives it its name.
+    """A rule that yields one threshold value for a score; an image is flagged when its score is **above** it.
 
     Attributes:
         needs_normal_scores: whether the value depends on scores of normal images.
@@ -83,3 +85,29 @@ class FalseAlarmRate(Threshold):
         # Rounding guards against (n + 1) * (1 - alpha) landing a hair above the integer that it is.
         rank = max(1, math.ceil(round((n + 1) * (1 - self.alpha), 9)))
         return float(normal_scores.sort().values[rank - 1])
+
+
+class Calibration(Fitted):
+    """The scores that one anomaly score gives to held-out normal images."""
+
+    normal_scores: Tensor  # (N,) float32, ascending
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("normal_scores", torch.empty(0))
+
+    def fit(self, normal_scores: Tensor) -> None:
+        """Keep the (N,) scores of held-out normal images."""
+        self.normal_scores = normal_scores.float().sort().values.to(self.normal_scores.device)
+
+    def p_value(self, scores: Tensor) -> Tensor:
+        """(B,) float32: how rare a score this high is among normal images, (1 + those at least as high) / (1 + N).
+
+        If new normal images are exchangeable with the held-out ones, it is at most p with a probability of at most p
+        (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005). NaN before anything was fitted.
+        """
+        if not self.fitted:
+            return torch.full_like(scores, torch.nan)
+        count = len(self.normal_scores)
+        at_least_as_high = count - torch.searchsorted(self.normal_scores, scores.contiguous())
+        return (1 + at_least_as_high).float() / (1 + count)

@@ -42,14 +42,8 @@ class Autoencoder(Described, nn.Module, ABC):
     def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
         """The named terms of the training loss, whose sum is trained on, and the output for the same images.
 
-        Random views of the images (noise, shifts) are made here, on the device. Validation calls it too, with a fixed
-        seed and in evaluation mode.
-
-        Args:
-            x: (B, C, H, W) images in [0, 1].
-
-        Returns:
-            Scalars by name, averaged over images, and the `Output`.
+        Takes (B, C, H, W) images in [0, 1]. A term is a scalar, averaged over images. Random views of the images
+        (noise, shifts) are made here, on the device. Validation calls it too, with a fixed seed and in evaluation mode.
         """
         output: Output = self(x)
         return {"reconstruction": functional.mse_loss(output.reconstruction, output.target)}, output

@@ -79,8 +79,9 @@ class Score(Described, Fitted, ABC):
         Raises:
             UserError: if `forward` does not return one number per image.
         """
-        count = len(next(iter(output.tensors().values())))
-        with torch.autocast(next(iter(output.tensors().values())).device.type, enabled=False):
+        first = next(iter(output.tensors().values()))
+        count = len(first)
+        with torch.autocast(first.device.type, enabled=False):
             if self.chunk is None or count <= self.chunk:
                 values: Tensor = self(output)
             else:

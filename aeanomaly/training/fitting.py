@@ -1,14 +1,12 @@
-"""Fitting scores and their calibration on normal images, on one device for all."""
+"""Fitting scores on normal images, on one device for all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.strategies import Strategy
-from torch import Tensor
 
 from aeanomaly.distributed.gather import broadcast_tensors, gather_in_order, on_rank_zero
 from aeanomaly.errors import UserError
@@ -19,7 +17,7 @@ from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
 
 
-def fit_scores(detector: Detector, collector: Collector, trainer: L.Trainer) -> None:
+def fit_scores(collector: Collector, trainer: L.Trainer) -> None:
     """Fit the scores that waited for the end of the pass.
 
     Scores fitted on training images share one pass over these. Anomalous images have no part in it.
@@ -27,23 +25,17 @@ def fit_scores(detector: Detector, collector: Collector, trainer: L.Trainer) -> 
     Raises:
         UserError: if a score cannot be fitted, or needs training images that the data module does not offer.
     """
+    detector = collector.detector
     waiting = {name: score for name, score in detector.score_modules.items() if name in collector.deferred}
     on_training = {name: score for name, score in waiting.items() if score.fitted_on == "train"}
-    outputs: Output | None = None
     if on_training:
         fields = sorted({field for score in on_training.values() for field in score.reads})
         outputs = _training_outputs(fields, detector, trainer, next(iter(on_training)))
     for name, score in waiting.items():
-        if outputs is not None and name in on_training:
+        if name in on_training:
             _fit_everywhere(score, outputs.only(score.reads), trainer.strategy)
         else:
             _fit_everywhere(score, collector.normal_outputs(score.reads, trainer.strategy), trainer.strategy)
-
-
-def calibrate(detector: Detector, collector: Collector, strategy: Strategy) -> None:
-    """Calibrate every score of the pass by its values for normal images; every device does the same."""
-    for name, normal_scores in collector.normal_scores(strategy).items():
-        detector.calibration(name).fit(normal_scores)
 
 
 def _fit_everywhere(score: Score, outputs: Output, strategy: Strategy) -> None:
@@ -55,17 +47,17 @@ def _fit_everywhere(score: Score, outputs: Output, strategy: Strategy) -> None:
 
 
 @torch.no_grad()
-def _training_outputs(fields: Iterable[str], detector: Detector, trainer: L.Trainer, asked_by: str) -> Output:
+def _training_outputs(fields: list[str], detector: Detector, trainer: L.Trainer, asked_by: str) -> Output:
     """The outputs of the training images without shuffling, gathered over all devices, ordered by index."""
     loader: Any = getattr(getattr(trainer, "datamodule", None), "train_in_order_dataloader", None)
     if loader is None:
         raise UserError(f"score {asked_by!r} is fitted on training images, which needs a OneClassDataModule")
-    fields, kept = list(fields), RowBuffer()
+    kept = RowBuffer()
     with trainer.precision_plugin.val_step_context():
         for batch in loader():
             batch = trainer.strategy.batch_to_device(batch)
             output = detector.complete(detector.net(batch.image)).only(fields)
             kept.add({"index": batch.index} | output.tensors())
-    columns: dict[str, Tensor] = kept.columns()
+    columns = kept.columns()
     index = columns.pop("index")
     return Output.from_tensors(gather_in_order(columns, index, trainer.strategy))

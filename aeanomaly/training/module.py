@@ -20,7 +20,7 @@ from aeanomaly.outputs import Batch, Evaluation, Output
 from aeanomaly.scores.base import Score
 from aeanomaly.scores.reconstruction import ReconstructionError
 from aeanomaly.training.description import describe
-from aeanomaly.training.fitting import calibrate, fit_scores
+from aeanomaly.training.fitting import fit_scores
 from aeanomaly.training.optim import Adam
 from aeanomaly.training.running_loss import total
 from aeanomaly.training.training_module import TrainingModule
@@ -45,7 +45,6 @@ class LitAutoencoder(TrainingModule):
             effect on a CPU.
 
     Attributes:
-        detector: net, scores and their calibration: what is left when training is over.
         fits_next_pass: set it to have the next validation fit the scores, which otherwise only those of a fit do.
         checkpoint_metrics: the ``val/*`` values of the checkpoint that was loaded last.
 
@@ -70,15 +69,7 @@ class LitAutoencoder(TrainingModule):
         self.fits_next_pass = False
         self.checkpoint_metrics: dict[str, float] = {}
         self._collector = Collector(self.detector)
-        self._to_fit = False  # whether this pass is one to fit scores and calibration on, and that is still to be done
         self._evaluation: Evaluation | None = None
-
-    @property
-    def net(self) -> Autoencoder:
-        """The autoencoder."""
-        net = self.detector.net
-        assert isinstance(net, Autoencoder)
-        return net
 
     def forward(self, x: Tensor) -> Output:
         """The net's output for (B, C, H, W) images."""
@@ -117,8 +108,7 @@ class LitAutoencoder(TrainingModule):
         self._start_pass()
 
     def _start_pass(self, fit: bool = False) -> None:
-        self._collector.reset(defer_fitted=fit)
-        self._to_fit, self._evaluation = fit, None
+        self._collector, self._evaluation = Collector(self.detector, fit), None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Any:
         """Loss on the normal images only; returns the `Output` of all, for callbacks."""
@@ -151,30 +141,22 @@ class LitAutoencoder(TrainingModule):
         """Mean loss of the normal images of the pass that just ended. Every device must call it, as it gathers."""
         return float(self._collector.mean_loss(self.trainer.strategy))
 
-    def fit_scores(self, refit: bool = True) -> None:
-        """Fit the scores on the pass that just ended, and calibrate all. Every device must call it.
+    def evaluation(self, refit: bool = True) -> Evaluation:
+        """All images of the pass that just ended, made once. Every device must call it, as it gathers.
+
+        In a validation of a fit, the first call fits the scores that need it, and calibrates all.
 
         Args:
             refit: False leaves scores that need fitting as they are and out of this pass: they were fitted on another
                 state of the net.
-        """
-        if not self._to_fit:
-            return
-        self._to_fit = False
-        if refit:
-            fit_scores(self.detector, self._collector, self.trainer)
-        else:
-            self._collector.skip(self._collector.deferred)
-        calibrate(self.detector, self._collector, self.trainer.strategy)
-
-    def evaluation(self) -> Evaluation:
-        """All images of the pass that just ended, made once. Every device must call it, as it gathers.
 
         Raises:
             UserError: if a score needs fitting and never was.
         """
-        self.fit_scores()
         if self._evaluation is None:
+            if not refit:
+                self._collector.deferred.clear()
+            fit_scores(self._collector, self.trainer)
             self._evaluation = self._collector.evaluation(self.trainer.strategy)
         return self._evaluation
 
@@ -184,18 +166,20 @@ class LitAutoencoder(TrainingModule):
             loss = self._collector.mean_loss(self.trainer.strategy)
             self.log(str(MetricName("val", "loss")), loss, prog_bar=True, sync_dist=True)
             self._log_metrics("val")
-            super().on_validation_epoch_end()
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of every score."""
         self._log_metrics("test")
-        super().on_test_epoch_end()
 
     def _log_metrics(self, stage: str) -> None:
         for score, metrics in self.evaluation().metrics.items():
             for column, value in metrics.items():
                 # Every device has the same value; sync_dist only tells Lightning that this is so.
                 self.log(str(MetricName.of_column(stage, column, score)), value, sync_dist=True)
+        if not self.automatic_optimization and self.trainer.loggers and self.global_step:
+            # Have the metrics stand at the latest step; Lightning counts calls.
+            step = float(self.global_step - (self.trainer.state.fn == "fit"))
+            self.log_dict({"step": step, "epoch": float(self.current_epoch)})
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 

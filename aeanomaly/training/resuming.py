@@ -26,15 +26,11 @@ def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
 
 
 def recount(checkpoint: dict[str, Any], chunk_size: int) -> None:
-    """Have a checkpoint count in calls of this run, whatever the size of those of the run that wrote it.
+    """Have a checkpoint that was read count in calls of so many batches, whatever those of the run that wrote it.
 
     Lightning counts steps in one place for automatic, in another for manual optimisation and in a third for the axis of
     loggers, and batches of an epoch in calls of the training loop. It reads them from the checkpoint, after the hook in
-    which this is called.
-
-    Args:
-        checkpoint: as it was read from its file; changed in place.
-        chunk_size: batches in a call of this run.
+    which this is called. The checkpoint is changed in place.
     """
     fit = checkpoint.get("loops", {}).get("fit_loop")
     if fit is None:

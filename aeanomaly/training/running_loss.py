@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import lightning as L
+import torch
 from torch import Tensor
 
 
 def total(terms: dict[str, Tensor]) -> Tensor:
     """The sum of a loss's terms; a single term is that very tensor."""
-    first, *others = terms.values()
-    for term in others:
-        first = first + term
-    return first
+    return reduce(torch.add, terms.values())
 
 
 class RunningLoss:

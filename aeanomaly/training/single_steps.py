@@ -56,12 +56,8 @@ def single_steps_matter(module: L.LightningModule, stock: type[L.LightningModule
     """Whether anything wants to see or change every step of a module that is attached to its Trainer.
 
     That is: several devices, options of the Trainer that change or count batches, a precision other than 32-true and
-    mixed, a profiler, a callback with a hook for every step (unless it says ``one_hook_per_call = True``), or a hook of
-    a subclass of the module.
-
-    Args:
-        module: the module.
-        stock: the class whose own hooks know of several steps.
+    mixed, a profiler, a callback with a hook for every step (unless it says ``one_hook_per_call = True``), or a hook
+    of a subclass of ``stock``, the class whose own hooks know of several steps.
     """
     trainer = module.trainer
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning as L
 import torch
@@ -14,6 +14,7 @@ from lightning.pytorch.plugins import Precision
 from torch import Tensor
 
 from aeanomaly.errors import UserError
+from aeanomaly.evaluation.detector import Detector
 from aeanomaly.models.base import Autoencoder
 from aeanomaly.outputs import Batch, Chunk, global_seed
 from aeanomaly.training.graphed import graphed_loss
@@ -31,12 +32,16 @@ class TrainingModule(L.LightningModule):
     ``global_step`` and logged points are the same.
 
     Attributes:
+        detector: net, scores and their calibration: what is left when training is over.
         chunk_size: batches in a call of this fit; 1 with automatic optimisation.
+        running_loss: of the steps since it was last logged.
         cut_call: set it to have the current call end with the current step; the fit must end with that call.
 
     Raises:
         UserError: if ``steps_per_call`` is below 1.
     """
+
+    detector: Detector
 
     def __init__(
         self,
@@ -52,15 +57,15 @@ class TrainingModule(L.LightningModule):
         self.optimizer, self.lr_scheduler, self.lr_interval = optimizer, lr_scheduler, lr_interval
         self.steps_per_call, self.cuda_graph = steps_per_call, cuda_graph
         self.chunk_size, self.cut_call = 1, False
-        self._running_loss = RunningLoss()
+        self.running_loss = RunningLoss()
         self._recorded: Callable[[Tensor], dict[str, Tensor]] | None = None
         self._monitor: str | None = None
         self._restored: dict[str, Any] = {}
 
     @property
     def net(self) -> Autoencoder:
-        """The autoencoder that is trained."""
-        raise NotImplementedError
+        """The autoencoder."""
+        return cast("Autoencoder", self.detector.net)
 
     def setup(self, stage: str) -> None:
         """Decide who takes the steps, and tell the data how many batches make up a call."""
@@ -119,8 +124,8 @@ class TrainingModule(L.LightningModule):
                 optimizer.step(partial(self._loss_and_gradients, batch.image, optimizer))
                 step += 1
                 self._move_schedule("step")
-                if self._running_loss.due(step):
-                    self._running_loss.log(trainer, step)
+                if self.running_loss.due(step):
+                    self.running_loss.log(trainer, step)
                 for timer in timers:
                     timer.on_train_batch_end(trainer)
                 if self.cut_call or step == trainer.max_steps or (timers and trainer.should_stop):
@@ -150,7 +155,7 @@ class TrainingModule(L.LightningModule):
         else:
             terms, _ = self.net.training_loss(image)
         loss = total(terms)
-        self._running_loss.add(terms, loss)
+        self.running_loss.add(terms, loss)
         return loss
 
     def _move_schedule(self, interval: Literal["epoch", "step"]) -> None:
@@ -162,19 +167,19 @@ class TrainingModule(L.LightningModule):
 
     def _show_loss(self) -> None:
         """Give the latest logged point to the progress bar and to callbacks."""
-        if self._running_loss.point is not None:
-            self.log("train/loss", self._running_loss.point, logger=False)
-            self._running_loss.point = None
+        if self.running_loss.point is not None:
+            self.log("train/loss", self.running_loss.point, logger=False)
+            self.running_loss.point = None
 
     def on_train_batch_end(self, outputs: Any, batch: Batch | Chunk, batch_idx: int) -> None:
         """With automatic optimisation, log the loss when a step is complete, possibly after several batches."""
-        if self.automatic_optimization and self._running_loss.due(self.global_step):
-            self._running_loss.log(self.trainer, self.global_step)
+        if self.automatic_optimization and self.running_loss.due(self.global_step):
+            self.running_loss.log(self.trainer, self.global_step)
             self._show_loss()
 
     def on_train_start(self) -> None:
         """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
-        self._running_loss = RunningLoss(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
+        self.running_loss = RunningLoss(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         self._recorded, self.cut_call = None, False
         restore_random_state(self._restored, self.device)
         self._restored = {}
@@ -194,21 +199,6 @@ class TrainingModule(L.LightningModule):
     def on_train_end(self) -> None:
         """Let go of a recorded loss."""
         self._recorded = None
-
-    @property
-    def running_loss(self) -> float:
-        """Mean training loss since it was last logged; reading it waits for the device."""
-        return self._running_loss.mean()
-
-    def on_validation_epoch_end(self) -> None:
-        """Have what is logged in this hook stand at the latest step; Lightning counts calls."""
-        if not self.automatic_optimization and self.trainer.loggers and self.global_step:
-            step = float(self.global_step - (self.trainer.state.fn == "fit"))
-            self.log_dict({"step": step, "epoch": float(self.current_epoch)})
-
-    def on_test_epoch_end(self) -> None:
-        """As `on_validation_epoch_end`."""
-        TrainingModule.on_validation_epoch_end(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the random state."""

@@ -12,7 +12,7 @@ import torch
 from aeanomaly.data.base import Arrays
 from aeanomaly.data.sources.digits import Digits
 from aeanomaly.errors import UserError
-from aeanomaly.evaluation.monitors import refuse_anomalous_monitors
+from aeanomaly.evaluation.metric_name import refuse_anomalous_monitors
 
 
 class ScrambledAnomalies(Digits):

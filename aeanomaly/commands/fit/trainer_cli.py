@@ -29,7 +29,7 @@ from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.distributed.family import end_together
 from aeanomaly.errors import UserError
-from aeanomaly.evaluation.monitors import refuse_anomalous_monitors
+from aeanomaly.evaluation.metric_name import refuse_anomalous_monitors
 from aeanomaly.runs.checkpoints import (
     FREE_OF_CHECKPOINT,
     checkpoint_to_test,
