@@ -129,7 +129,11 @@ class Output:
 
     def with_again(self, again: Output) -> Output:
         """The same, with what the net makes of the reconstruction."""
-        return Output.from_tensors(vars(self) | {f"again.{name}": value for name, value in vars(again).items()})
+        return self.extended({f"again.{name}": value for name, value in vars(again).items()})
+
+    def extended(self, tensors: Mapping[str, Tensor]) -> Output:
+        """The same, with further tensors by name."""
+        return Output.from_tensors(vars(self) | dict(tensors))
 
     def _group(self, prefix: str) -> dict[str, Tensor]:
         return {name[len(prefix) :]: value for name, value in vars(self).items() if name.startswith(prefix)}

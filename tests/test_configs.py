@@ -13,7 +13,7 @@ from aeanomaly.commands.main import main
 from tests.conftest import DEBUG, REPOSITORY
 
 FOLDER = REPOSITORY / "configs"
-COMPLETE = ("base", "debug")
+COMPLETE = ("base", "best", "debug")
 OF_FIT = [
     *(FOLDER / f"{name}.yaml" for name in COMPLETE),
     *(path for path in sorted(FOLDER.glob("*/*.yaml")) if path.parent.name not in ("benchmark", "sweep")),
@@ -25,7 +25,7 @@ def test_there_are_the_promised_files() -> None:
     assert {"nets", "scores", "precision", "devices", "recipes"} <= folders
     names = {path.stem for path in OF_FIT}
     assert {"base", "debug", "cpu", "gpu", "ddp", "bf16", "fp16", "fast"} <= names
-    assert {path.name for path in FOLDER.glob("*.yaml")} == {"base.yaml", "debug.yaml", "callbacks.yaml"}
+    assert {path.name for path in FOLDER.glob("*.yaml")} == {"base.yaml", "best.yaml", "debug.yaml", "callbacks.yaml"}
 
 
 @pytest.mark.parametrize("path", OF_FIT, ids=lambda path: path.stem)
@@ -35,9 +35,11 @@ def test_config_instantiates(path: Path, tmp_path: Path, monkeypatch: pytest.Mon
     words = ["fit", "--config", str(path)]
     if path.stem not in COMPLETE:
         words = ["fit", "--config", DEBUG, "--config", str(path)]
-    if path.stem == "base":  # everything but the download
+    if path.stem in ("base", "best"):  # everything but the download
         words += ["--data", "aeanomaly.data.sources.digits.Digits", "--data.anomaly_classes", "[0]"]
-        words += ["--model.net.image_shape", "[1,8,8]", "--trainer.accelerator", "cpu"]
+        words += ["--trainer.accelerator", "cpu"]
+    if path.stem == "base":  # best.yaml takes images of any size
+        words += ["--model.net.image_shape", "[1,8,8]"]
     if path.stem == "gpu":  # its point is to insist on a GPU, which a test machine need not have
         words += ["--trainer.accelerator", "cpu"]
     if path.stem == "ddp":  # tests/distributed/test_ddp.py runs it with its processes

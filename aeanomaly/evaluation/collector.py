@@ -35,6 +35,7 @@ class Collector:
         self.detector, self.fits = detector, fits
         scores = detector.score_modules
         self.deferred = {name for name, score in scores.items() if fits and score.fitted_on}
+        self._fused = {name for name, score in scores.items() if score.reads_scores}
         self._kept_fields = sorted({field for name in self.deferred for field in scores[name].reads})
         self._columns, self._outputs = RowBuffer(), RowBuffer()
         self._batch_sizes: list[int] = []
@@ -43,10 +44,11 @@ class Collector:
 
     def add(self, batch: Batch, output: Output) -> dict[str, Tensor]:
         """Score a batch, remember the result, and return the scores known by now; ``output`` is float32."""
-        scores = {name: self.detector.score(name, output) for name in self.detector.scores if name not in self.deferred}
+        known = [name for name in self.detector.scores if name not in self.deferred | self._fused]
+        scores = {name: self.detector.score(name, output) for name in known}
         code = output.code.flatten(1)
         columns = {"label": batch.label, "is_anomaly": batch.is_anomaly, "index": batch.index, "code": code}
-        self._columns.add(columns | scores)
+        self._columns.add(columns | {f"scores.{name}": values for name, values in scores.items()})
         self._batch_sizes.append(len(batch.index))
         if self.deferred:
             self._outputs.add(output.only(self._kept_fields).tensors())
@@ -80,22 +82,24 @@ class Collector:
     def evaluation(self, strategy: Strategy) -> Evaluation:
         """Everything gathered, with thresholds and metrics.
 
-        In a pass that fits, every device first calibrates by the same normal images.
+        In a pass that fits, every device first calibrates by the same normal images. Scores that put others together
+        come last, because they need the calibration of these.
         """
         columns = self._local_columns() | self._deferred_scores()
         gathered = gather_in_order(columns, columns["index"], strategy)
         rows = {name: column.cpu() for name, column in gathered.items()}
-        evaluation = Evaluation(
-            scores={name: rows[name] for name in self.detector.scores if name in rows},
-            thresholds={},
-            code=rows["code"],
-            label=rows["label"],
-            is_anomaly=rows["is_anomaly"],
-            index=rows["index"],
-        )
-        for name, scores in evaluation.scores.items():
+        evaluation = Evaluation({}, {}, rows["code"], rows["label"], rows["is_anomaly"], rows["index"])
+        standardised = Output.from_tensors({})
+        for name, module in self.detector.score_modules.items():
+            if name in self._fused and all(field in standardised.tensors() for field in module.reads):
+                rows[f"scores.{name}"] = self.detector.score(name, standardised)
+            if f"scores.{name}" not in rows:
+                continue
+            scores, calibration = rows[f"scores.{name}"], self.detector.calibration(name)
+            evaluation.scores[name] = scores
             if self.fits:
-                self.detector.calibration(name).fit(evaluation.normal(name))
+                calibration.fit(evaluation.normal(name))
+            standardised = standardised.extended({f"scores.{name}": calibration.standardised(scores)})
             thresholds = self.detector.threshold_values(name)
             evaluation.thresholds[name] = thresholds
             evaluation.metrics[name] = score_metrics(scores, evaluation.is_anomaly, thresholds)
@@ -106,5 +110,5 @@ class Collector:
         scores = RowBuffer()
         if self.deferred:
             for output in Output.from_tensors(self._outputs.columns()).split(self._batch_sizes):
-                scores.add({name: self.detector.score(name, output) for name in self.deferred})
+                scores.add({f"scores.{name}": self.detector.score(name, output) for name in self.deferred})
         return scores.columns()

@@ -42,6 +42,12 @@ class Detector(nn.Module):
             for name in names:
                 if not name or any(character in name for character in "/@. "):
                     raise UserError(f"model.{kind}: the name {name!r} must be without any of / @ . and spaces")
+        before: set[str] = set()
+        for name, score in scores.items():
+            for other in score.reads_scores:
+                if other not in before:
+                    raise UserError(f"model.scores.{name} is made of {other!r}, which must be listed before it")
+            before.add(name)
         self.net = net
         self.scores = _named(scores)
         self.thresholds = dict(thresholds)
@@ -80,6 +86,7 @@ class Detector(nn.Module):
         judgements = {}
         for name in self.scores:
             score = self.score(name, output)
+            output = output.extended({f"scores.{name}": self.calibration(name).standardised(score)})
             decision = {threshold: score > value for threshold, value in self.threshold_values(name).items()}
             judgements[name] = Judgement(score, self.calibration(name).p_value(score), decision)
         return judgements

@@ -100,6 +100,21 @@ class Calibration(Fitted):
         """Keep the (N,) scores of held-out normal images."""
         self.normal_scores = normal_scores.float().sort().values.to(self.normal_scores.device)
 
+    def standardised(self, scores: Tensor) -> Tensor:
+        """(B,) float32 scores in standard deviations above the mean of the normal ones; NaN before a fit.
+
+        Of logarithms, where all normal scores are positive: those of distances and errors are far more like a normal
+        distribution than the values themselves.
+        """
+        if not self.fitted:
+            return torch.full_like(scores, torch.nan)
+        normal = self.normal_scores.to(scores.device)
+        if normal[0] > 0:
+            least = normal[0] / 1000
+            normal, scores = normal.log(), scores.clamp_min(least).log()
+        spread = normal.std() if len(normal) > 1 else normal.new_ones(())
+        return (scores - normal.mean()) / spread.clamp_min(1e-12)
+
     def p_value(self, scores: Tensor) -> Tensor:
         """(B,) float32: how rare a score this high is among normal images, (1 + those at least as high) / (1 + N).
 

@@ -41,8 +41,8 @@ class Score(Described, Fitted, ABC):
 
     Attributes:
         reads: names of the output fields that `fit`, `forward` and `map` use, such as ``code``, ``features.layer1`` or
-            ``again.features.layer1``, the activation for the reconstruction. Every class must say so; an instance may
-            have its own.
+            ``again.features.layer1``, the activation for the reconstruction, or ``scores.kmeans``, another score in
+            standard deviations. Every class must say so; an instance may have its own.
         fitted_on: which normal images `fit` gets the outputs of; None if there is nothing to fit.
         chunk: images that are scored at a time, for scores that need much memory for each; None for all of a batch.
     """
@@ -56,6 +56,11 @@ class Score(Described, Fitted, ABC):
         super().__init_subclass__(**kwargs)
         if not hasattr(cls, "reads") and "forward" in vars(cls):
             raise TypeError(f"{cls.__name__} must name the fields of the output that it uses: reads = ('code',)")
+
+    @property
+    def reads_scores(self) -> list[str]:
+        """Names of the other scores that this one is made of, from fields such as ``scores.kmeans``."""
+        return [field.removeprefix("scores.") for field in self.reads if field.startswith("scores.")]
 
     @abstractmethod
     def forward(self, output: Output) -> Tensor:

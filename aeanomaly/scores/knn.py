@@ -1,0 +1,133 @@
+"""Distance to the nearest normal images, in whatever space a net offers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from aeanomaly.errors import UserError
+from aeanomaly.outputs import Output
+from aeanomaly.scores.base import Score
+
+_BLOCK = 64  # columns of the bank whose best is looked for first
+
+
+class KNN(Score):
+    """Mean distance to the k nearest of a bank of normal training images.
+
+    The bank is the training images themselves (k nearest neighbours, Ramaswamy et al., 2000), or a part of them that
+    stands for all: a random part, the centres of KMeans, or a core set in which every image is near a chosen one
+    (greedy k-centre, Sener and Savarese, 2018; used by PatchCore, Roth et al., 2022).
+
+    Args:
+        field: which field of the output is compared, such as ``code``, ``target`` or ``features.layer2``.
+        k: neighbours; capped by the size of the bank.
+        metric: ``cosine`` (1 - cosine) or ``euclidean``.
+        bank: ``all``, ``random``, ``kmeans`` or ``coreset``.
+        size: images or centres in a bank that is a part; capped by the number of training images.
+        random_state: seed of that choice.
+
+    Raises:
+        UserError: if ``k`` or ``size`` is below 1.
+    """
+
+    fitted_on = "train"
+    reads = ("code",)
+    chunk = 256  # rows of similarities to a bank of 54,000 take 55 MB
+    bank: Tensor
+    centre: Tensor
+
+    def __init__(
+        self,
+        field: str = "code",
+        k: int = 5,
+        metric: Literal["cosine", "euclidean"] = "cosine",
+        bank: Literal["all", "random", "kmeans", "coreset"] = "all",
+        size: int = 1000,
+        random_state: int = 0,
+    ) -> None:
+        super().__init__()
+        if k < 1 or size < 1:
+            raise UserError(f"model.scores: KNN needs {k=} and {size=} of at least 1")
+        self.reads = (field,)
+        self.k, self.metric, self.kind, self.size, self.random_state = k, metric, bank, size, random_state
+        self.register_buffer("bank", torch.empty(0))  # (M, D), of length 1 each if the metric is cosine
+        self.register_buffer("centre", torch.empty(0))  # (D,) mean of the bank, for precision; zero for cosine
+
+    def fit(self, outputs: Output) -> None:
+        """Keep the (N, D) rows of the field, or what stands for them.
+
+        Raises:
+            UserError: if there is none, or one is not finite.
+        """
+        rows = self._rows(outputs)
+        if not len(rows):
+            raise UserError("KNN cannot be fitted: there is no normal training image")
+        if not rows.isfinite().all():
+            raise UserError(
+                "KNN cannot be fitted: features are not finite (training diverged? lower the learning rate)"
+            )
+        if self.kind != "all" and self.size < len(rows):
+            rows = self._chosen(rows)
+        self.centre = rows.mean(0) if self.metric == "euclidean" else torch.zeros_like(rows[0])
+        self.bank = (rows - self.centre).contiguous()
+
+    def forward(self, output: Output) -> Tensor:
+        """(B,) mean distances."""
+        rows = self._rows(output) - self.centre
+        nearest = _nearest(rows, self.bank, min(self.k, len(self.bank)), by_length=self.metric == "euclidean")
+        # Anew from the neighbours themselves: the expanded square loses digits to cancellation.
+        differences = (rows.unsqueeze(1) - self.bank[nearest]).square().sum(2)  # 2 (1 - cosine) at length 1
+        return (differences / 2 if self.metric == "cosine" else differences.sqrt()).mean(1)
+
+    def _rows(self, output: Output) -> Tensor:
+        rows = output.tensors()[self.reads[0]].flatten(1)
+        return functional.normalize(rows, dim=1) if self.metric == "cosine" else rows
+
+    def _chosen(self, rows: Tensor) -> Tensor:
+        """(size, D) rows that stand for the (N, D) given."""
+        generator = torch.Generator().manual_seed(self.random_state)
+        if self.kind == "random":
+            chosen = torch.randperm(len(rows), generator=generator)[: self.size]
+            return rows[chosen.sort().values.to(rows.device)]
+        if self.kind == "coreset":
+            return rows[_farthest_first(rows, self.size, int(torch.randint(len(rows), (1,), generator=generator)))]
+        from sklearn.cluster import MiniBatchKMeans
+
+        estimator = MiniBatchKMeans(self.size, random_state=self.random_state, batch_size=4096, n_init=1)
+        centres = torch.from_numpy(estimator.fit(rows.cpu().numpy()).cluster_centers_).to(rows)
+        return functional.normalize(centres, dim=1) if self.metric == "cosine" else centres
+
+
+def _nearest(rows: Tensor, bank: Tensor, k: int, by_length: bool) -> Tensor:
+    """(B, k) positions in the (M, D) bank of what is nearest to the (B, D) rows.
+
+    The k largest similarities lie in the k blocks of columns with the largest maxima. Looking there only takes a
+    fraction of the time of a search among all columns, which takes longer than the matrix product itself.
+    """
+    similarity = rows @ bank.T
+    if by_length:
+        similarity -= bank.square().sum(1) / 2
+    whole = len(bank) // _BLOCK * _BLOCK
+    if whole // _BLOCK <= k:
+        return similarity.topk(k, dim=1).indices
+    best = similarity[:, :whole].unflatten(1, (-1, _BLOCK)).amax(2).topk(k, dim=1).indices
+    columns = (best.unsqueeze(2) * _BLOCK + torch.arange(_BLOCK, device=rows.device)).flatten(1)
+    rest = torch.arange(whole, len(bank), device=rows.device).expand(len(rows), -1)
+    columns = torch.cat([columns, rest], dim=1)
+    return columns.gather(1, similarity.gather(1, columns).topk(k, dim=1).indices)
+
+
+def _farthest_first(rows: Tensor, size: int, first: int) -> Tensor:
+    """(size,) positions, each the one farthest from all before it."""
+    chosen = torch.empty(size, dtype=torch.long, device=rows.device)
+    distance = torch.full((len(rows),), torch.inf, device=rows.device)
+    position = torch.tensor(first, device=rows.device)
+    for number in range(size):
+        chosen[number] = position
+        distance = torch.minimum(distance, (rows - rows[position]).square().sum(1))
+        position = distance.argmax()
+    return chosen
