@@ -95,7 +95,7 @@ def test_nap_is_the_papers(count: int) -> None:
     found = score.score(complete(new, score).only(score.reads))
     train, unseen = expected_differences(images), expected_differences(new)
     assert train.shape == (count, 36 + 48 + 7 + 4)
-    np.testing.assert_allclose(found, paper(train, unseen), rtol=2e-2)
+    np.testing.assert_allclose(found, paper(train, unseen), rtol=1e-3)
     assert np.corrcoef(found, (unseen**2).sum(1))[0, 1] < 0.9  # and not SAP once more
 
 
