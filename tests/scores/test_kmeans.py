@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans as SklearnKMeans
+from sklearn.metrics.pairwise import cosine_distances
 from torch import Tensor, nn
 
 from aeanomaly.errors import UserError
@@ -123,3 +124,33 @@ def test_refitting_replaces_what_was_learned() -> None:
     score.fit(output(codes(3, size=2, seed=1)))
     assert score.centres.shape == (3, 2)
     assert score.counts.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("n_clusters", [9, 40])
+def test_cosine_is_one_minus_the_cosine_to_the_nearest_centre(n_clusters: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    code, new = (torch.randn(count, 6, generator=generator) for count in (300, 50))
+    score = KMeans(n_clusters, metric="cosine")
+    score.fit(output(code))
+    unit = code / code.norm(dim=1, keepdim=True)
+    reference = SklearnKMeans(n_clusters, random_state=9, n_init=10).fit(unit.numpy())
+    assert score.counts.tolist() == np.bincount(reference.labels_, minlength=n_clusters).tolist()
+    expected = cosine_distances(new.double().numpy(), reference.cluster_centers_.astype(float)).min(1)
+    np.testing.assert_allclose(score(output(new)), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_cosine_is_blind_to_the_length_of_codes_and_never_negative() -> None:
+    score = KMeans(4, metric="cosine")
+    score.fit(output(codes() - 50))
+    new = codes(40, seed=1) - 50
+    np.testing.assert_allclose(score(output(1000 * new)), score(output(new)), atol=1e-6)
+    assert score(output(7 * score.centres)).tolist() == pytest.approx([0.0] * 4, abs=1e-6)
+    assert (score(output(7 * score.centres)) >= 0).all()
+    assert score(output(torch.zeros(1, 5))).tolist() == [1.0]
+
+
+def test_distances_are_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    score, new = fitted(codes()), output(codes(40, seed=1))
+    whole = score(new)
+    monkeypatch.setattr("aeanomaly.scores.kmeans.NUMBERS_AT_ONCE", 200)  # 4 images at a time
+    assert torch.equal(score(new), whole)
