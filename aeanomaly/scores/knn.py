@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.base import Score
+from aeanomaly.scores.vector import VectorScore
 
 _BLOCK = 64  # columns of the bank whose best is looked for first
 
 
-class KNN(Score):
+class KNN(VectorScore):
     """Mean distance to the k nearest of a bank of normal training images.
 
     The bank is the training images themselves (k nearest neighbours, Ramaswamy et al., 2000), or a part of them that
@@ -31,11 +31,10 @@ class KNN(Score):
         random_state: seed of that choice.
 
     Raises:
-        UserError: if ``k`` or ``size`` is below 1.
+        UserError: if ``k`` or ``size`` is below 1, or ``field`` is no output field.
     """
 
     fitted_on = "train"
-    reads = ("code",)
     chunk = 256  # rows of similarities to a bank of 54,000 take 55 MB
     bank: Tensor
     centre: Tensor
@@ -49,10 +48,9 @@ class KNN(Score):
         size: int = 1000,
         random_state: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(field)
         if k < 1 or size < 1:
             raise UserError(f"model.scores: KNN needs {k=} and {size=} of at least 1")
-        self.reads = (field,)
         self.k, self.metric, self.kind, self.size, self.random_state = k, metric, bank, size, random_state
         self.register_buffer("bank", torch.empty(0))  # (M, D), of length 1 each if the metric is cosine
         self.register_buffer("centre", torch.empty(0))  # (D,) mean of the bank, for precision; zero for cosine
@@ -63,28 +61,22 @@ class KNN(Score):
         Raises:
             UserError: if there is none, or one is not finite.
         """
-        rows = self._rows(outputs)
-        if not len(rows):
-            raise UserError("KNN cannot be fitted: there is no normal training image")
-        if not rows.isfinite().all():
-            raise UserError(
-                "KNN cannot be fitted: features are not finite (training diverged? lower the learning rate)"
-            )
+        device = self.bank.device
+        rows = self._scaled(self.normal_vectors(outputs))
         if self.kind != "all" and self.size < len(rows):
             rows = self._chosen(rows)
-        self.centre = rows.mean(0) if self.metric == "euclidean" else torch.zeros_like(rows[0])
-        self.bank = (rows - self.centre).contiguous()
+        centre = rows.mean(0) if self.metric == "euclidean" else torch.zeros_like(rows[0])
+        self.centre, self.bank = centre.to(device), (rows - centre).to(device)
 
     def forward(self, output: Output) -> Tensor:
         """(B,) mean distances."""
-        rows = self._rows(output) - self.centre
+        rows = self._scaled(self.vectors(output)) - self.centre
         nearest = _nearest(rows, self.bank, min(self.k, len(self.bank)), by_length=self.metric == "euclidean")
         # Anew from the neighbours themselves: the expanded square loses digits to cancellation.
         differences = (rows.unsqueeze(1) - self.bank[nearest]).square().sum(2)  # 2 (1 - cosine) at length 1
         return (differences / 2 if self.metric == "cosine" else differences.sqrt()).mean(1)
 
-    def _rows(self, output: Output) -> Tensor:
-        rows = output.tensors()[self.reads[0]].flatten(1)
+    def _scaled(self, rows: Tensor) -> Tensor:
         return functional.normalize(rows, dim=1) if self.metric == "cosine" else rows
 
     def _chosen(self, rows: Tensor) -> Tensor:
@@ -92,13 +84,13 @@ class KNN(Score):
         generator = torch.Generator().manual_seed(self.random_state)
         if self.kind == "random":
             chosen = torch.randperm(len(rows), generator=generator)[: self.size]
-            return rows[chosen.sort().values.to(rows.device)]
+            return rows[chosen.sort().values]
         if self.kind == "coreset":
             return rows[_farthest_first(rows, self.size, int(torch.randint(len(rows), (1,), generator=generator)))]
         from sklearn.cluster import MiniBatchKMeans
 
         estimator = MiniBatchKMeans(self.size, random_state=self.random_state, batch_size=4096, n_init=1)
-        centres = torch.from_numpy(estimator.fit(rows.cpu().numpy()).cluster_centers_).to(rows)
+        centres = torch.from_numpy(estimator.fit(rows.numpy()).cluster_centers_)
         return functional.normalize(centres, dim=1) if self.metric == "cosine" else centres
 
 

@@ -101,7 +101,11 @@ def test_a_fitted_bank_goes_through_a_checkpoint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "says"), [(torch.empty(0, 3), "no normal training image"), (torch.full((2, 3), torch.nan), "not finite")]
+    ("code", "says"),
+    [
+        (torch.empty(0, 3), "KNN cannot be fitted: there is no normal training image"),
+        (torch.full((2, 3), torch.nan), "not finite"),
+    ],
 )
 def test_what_cannot_be_fitted_is_named(code: Tensor, says: str) -> None:
     with pytest.raises(UserError, match=says):
