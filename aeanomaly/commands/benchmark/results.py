@@ -26,6 +26,7 @@ class Row:
         run: the cell's run directory.
         values: of the test, by metric and threshold, such as ``auroc`` and ``normal_accuracy@alarm5``.
         subset: whether the run used a part of its data set only.
+        test_on: ``test``, or ``development`` for values of images set aside to choose by.
     """
 
     cell: Cell
@@ -33,12 +34,14 @@ class Row:
     run: Path
     values: dict[str, float]
     subset: bool
+    test_on: str
 
     @property
     def line(self) -> str:
-        """Name of the row's line in the summary: method, further axes, score."""
+        """Name of the row's line in the summary: method, further axes, score, and what it was tested on if not test."""
         axes = [f"{key.rpartition('.')[2]}={value}" for key, value in self.cell.axes.items()]
-        return " ".join([self.cell.method, *axes, self.score])
+        images = [f"({self.test_on})"] if self.test_on != "test" else []
+        return " ".join([self.cell.method, *axes, self.score, *images])
 
 
 def collect(grid: Grid, out: Path, allow_subset: bool = False) -> list[Row]:
@@ -55,7 +58,8 @@ def collect(grid: Grid, out: Path, allow_subset: bool = False) -> list[Row]:
             if name is not None and name.stage == "test" and name.score:
                 values.setdefault(name.score, {})[name.column] = value
         subset = record.record.get("data_source") == "subset"
-        rows += [Row(cell, score, run, known, subset) for score, known in values.items()]
+        test_on = record.record.get("test_on", "test")
+        rows += [Row(cell, score, run, known, subset, test_on) for score, known in values.items()]
     return rows
 
 
@@ -64,9 +68,9 @@ def results_csv(rows: Sequence[Row]) -> str:
     measures = sorted({name for row in rows for name in row.values}, key=lambda name: (name not in RANKING, name))
     keys = list(dict.fromkeys(key for row in rows for key in row.cell.columns()))
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*keys, "score", *measures], lineterminator="\n")
+    writer = csv.DictWriter(text, [*keys, "score", "test_on", *measures], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row.cell.columns(), "score": row.score, **row.values} for row in rows)
+    writer.writerows({**row.cell.columns(), "score": row.score, "test_on": row.test_on, **row.values} for row in rows)
     return text.getvalue()
 
 
@@ -112,6 +116,8 @@ def summary_md(grid: Grid, rows: Sequence[Row], failed: Sequence[tuple[str, str]
     ]
     if any(row.subset for row in rows):
         text += ["", "**Trained on a subset of the data: not comparable with published values.**"]
+    if any(row.test_on != "test" for row in rows):
+        text += ["", "**(development): tested on training images set aside to choose by, not on the test split.**"]
     for measure in RANKING:
         table = table_of(rows, measure)
         columns = list(dict.fromkeys(column for line in table.values() for column in line))
