@@ -149,7 +149,7 @@ class TorchvisionData(OneClassDataModule):
             with tempfile.TemporaryDirectory(dir=self.data_dir, prefix=".download-") as name:
                 fill(Path(name))
                 arrays = self._read(Path(name))
-                for path in Path(name).rglob("*"):
+                for path in list(Path(name).rglob("*")):
                     if path.is_file() and path.suffix not in _PACKED:
                         target = self.data_dir / path.relative_to(name)
                         target.parent.mkdir(parents=True, exist_ok=True)
