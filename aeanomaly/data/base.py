@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import lightning as L
 import torch
 from torch import Tensor
 
 from aeanomaly.data.loading import BatchesInOrder, IndexBatches, IndexLoader, index_loader
-from aeanomaly.data.splits import Split, anomaly_mask, split_training_set
+from aeanomaly.data.splits import Split, anomaly_mask, development_images, split_training_set
 from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, global_seed
+
+log = logging.getLogger(__name__)
 
 
 class Arrays(NamedTuple):
@@ -30,7 +33,7 @@ class OneClassDataModule(L.LightningDataModule):
 
     A data source is a subclass with a `load` method. Training uses the normal images of the training split less a
     validation share; validation that share plus the anomalous images of the training split (for curves only); test and
-    prediction the whole test split.
+    prediction the whole test split, or what ``test_on`` says.
 
     Args:
         normal_classes: classes that are normal, all others being anomalous. Give this or ``anomaly_classes``.
@@ -40,6 +43,9 @@ class OneClassDataModule(L.LightningDataModule):
         batch_size: images per training step over all devices together.
         eval_batch_size: images per evaluation step over all devices together.
         split_seed: seed of the split and of the training order; by default the run's ``seed_everything``.
+        test_on: ``test``, or ``development``: a tenth of every class of the training split, which is then neither
+            trained nor validated on, takes the place of the test split, so that hyperparameters can be chosen without
+            a look at that.
 
     Attributes:
         chunk_size: batches in an item of the training loader; more than 1 makes it a chunk of batches.
@@ -57,6 +63,7 @@ class OneClassDataModule(L.LightningDataModule):
         batch_size: int = 64,
         eval_batch_size: int = 2048,
         split_seed: int | None = None,
+        test_on: Literal["test", "development"] = "test",
     ) -> None:
         super().__init__()
         if (normal_classes is None) == (anomaly_classes is None):
@@ -68,6 +75,9 @@ class OneClassDataModule(L.LightningDataModule):
         for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if size < 1:
                 raise UserError(f"data.{name} must be at least 1, got {size}")
+        if test_on not in ("test", "development"):
+            raise UserError(f"data.test_on must be test or development, got {test_on!r}")
+        self.test_on = test_on
         self.normal_classes, self.anomaly_classes = normal_classes, anomaly_classes
         self.val_fraction, self.contamination = val_fraction, contamination
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
@@ -95,17 +105,30 @@ class OneClassDataModule(L.LightningDataModule):
             return
         arrays = self.load()
         mask = anomaly_mask(arrays.train_labels, self.normal_classes, self.anomaly_classes)
-        split = split_training_set(mask, self.val_fraction, self.contamination, self.split_seed)
+        test_images, test_labels, test_rows, test_file = arrays.test_images, arrays.test_labels, None, "test"
+        used = torch.arange(len(mask))  # the rest takes no part in training and validation
+        if self.test_on == "development":
+            held_out = development_images(arrays.train_labels)
+            used, test_rows = (~held_out).nonzero().squeeze(1), held_out.nonzero().squeeze(1)
+            test_images, test_labels, test_file = arrays.train_images, arrays.train_labels[test_rows], "train"
+            if self.trainer is None or self.trainer.is_global_zero:
+                log.warning(
+                    "data.test_on is development: %d training images take the place of the test images. Their values "
+                    "are for choosing, not for reporting.",
+                    len(test_rows),
+                )
+        split = split_training_set(mask[used], self.val_fraction, self.contamination, self.split_seed)
+        split = Split(used[split.train], used[split.val_normal], used[split.val_anomaly])
         anomalous_classes = arrays.train_labels[mask].unique()
         # Normal images first, so that the order of the normals does not depend on the anomalies beside them.
         val = torch.cat([split.val_normal, split.val_anomaly])
         train_labels, val_labels = arrays.train_labels[split.train], arrays.train_labels[val]
         self._tables = {
-            part: ImageTable(images, labels, torch.isin(labels, anomalous_classes), rows, self.will_read(part))
-            for part, images, labels, rows in (
-                ("train", arrays.train_images, train_labels, split.train),
-                ("val", arrays.train_images, val_labels, val),
-                ("test", arrays.test_images, arrays.test_labels, None),
+            part: ImageTable(images, labels, torch.isin(labels, anomalous_classes), rows, self.will_read(file))
+            for part, images, labels, rows, file in (
+                ("train", arrays.train_images, train_labels, split.train, "train"),
+                ("val", arrays.train_images, val_labels, val, "val"),
+                ("test", test_images, test_labels, test_rows, test_file),
             )
         }
         self.split: Split = split
@@ -182,7 +205,7 @@ class OneClassDataModule(L.LightningDataModule):
         return self._loader("val", self.eval_batch_size)
 
     def test_dataloader(self) -> IndexLoader:
-        """The whole test split."""
+        """The whole test split, or the development images in its place."""
         return self._loader("test", self.eval_batch_size)
 
     def predict_dataloader(self) -> IndexLoader:
@@ -196,16 +219,18 @@ class OneClassDataModule(L.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """What decides who trains and who is held out; it rides in the checkpoint."""
-        names = ("normal_classes", "anomaly_classes", "val_fraction", "contamination", "split_seed")
+        names = ("normal_classes", "anomaly_classes", "val_fraction", "contamination", "split_seed", "test_on")
         values = {name: getattr(self, name) for name in names}
-        return {name: list(value) if isinstance(value, Sequence) else value for name, value in values.items()}
+        is_list = {name: isinstance(value, Sequence) and not isinstance(value, str) for name, value in values.items()}
+        return {name: list(value) if is_list[name] else value for name, value in values.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse a checkpoint that was trained on another split: held-out images would no longer be held out."""
+        saved = {"test_on": "test", **state_dict}  # what a checkpoint that does not say it was trained for
         for key, here in self.state_dict().items():
-            if key in state_dict and state_dict[key] != here:
+            if key in saved and saved[key] != here:
                 option = "seed_everything (or data.split_seed)" if key == "split_seed" else f"data.{key}"
                 raise UserError(
-                    f"{option} is {here} here but {state_dict[key]} in the checkpoint, so its training images would be "
-                    "used for validation; use the checkpoint's value"
+                    f"{option} is {here} here but {saved[key]} in the checkpoint, so its training images would be "
+                    "used for validation or test; use the checkpoint's value"
                 )

@@ -51,6 +51,24 @@ def anomaly_mask(labels: Tensor, normal_classes: Sequence[int] | None, anomaly_c
     return named if normal_classes is None else ~named
 
 
+def development_images(labels: Tensor, fraction: float = 0.1) -> Tensor:
+    """Which training images are set aside to choose hyperparameters on, (N,) bool: a share of every class.
+
+    They depend on the labels alone, not on a seed or on which classes are normal, so that all runs are tested on the
+    same images. Those of a class do not depend on the other classes.
+
+    Args:
+        labels: (N,) int64 classes of the training set.
+        fraction: share of each class.
+    """
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for class_ in labels.unique().tolist():
+        rows = (labels == class_).nonzero().squeeze(1)
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(class_))
+        chosen[rows[order[: round(fraction * len(rows))]]] = True
+    return chosen
+
+
 def split_training_set(is_anomaly: Tensor, val_fraction: float, contamination: float, seed: int) -> Split:
     """Divide a training set into training images, normal and anomalous validation images.
 

@@ -32,6 +32,7 @@ def environment(trainer: L.Trainer) -> dict[str, Any]:
     if data is not None:
         record["data"] = type(data).__name__
         record["data_source"] = getattr(data, "source", type(data).__name__)
+        record["test_on"] = getattr(data, "test_on", "test")  # `development`: values to choose by, not to report
         if hasattr(data, "sizes"):
             record |= data.sizes()
     return record

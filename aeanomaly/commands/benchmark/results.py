@@ -29,10 +29,16 @@ class Row:
     values: dict[str, float]
 
     @property
+    def test_on(self) -> str:
+        """``test``, or ``development`` for values of images that were set aside to choose by."""
+        return str(self.run.record.get("test_on", "test"))
+
+    @property
     def line(self) -> str:
-        """Name of the row's line in the summary: method, further axes, score."""
+        """Name of the row's line in the summary: method, further axes, score, and what it was tested on if not test."""
         axes = [f"{key.rpartition('.')[2]}={value}" for key, value in self.cell.axes.items()]
-        return " ".join([self.cell.method, *axes, self.score])
+        images = [f"({self.test_on})"] if self.test_on != "test" else []
+        return " ".join([self.cell.method, *axes, self.score, *images])
 
 
 def collect(grid: Grid, out: Path, allow_subset: bool) -> list[Row]:
@@ -56,9 +62,9 @@ def results_csv(rows: Sequence[Row]) -> str:
     measures = sorted({name for row in rows for name in row.values}, key=lambda name: (name not in RANKING, name))
     keys = list(dict.fromkeys(key for row in rows for key in row.cell.columns()))
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*keys, "score", *measures], lineterminator="\n")
+    writer = csv.DictWriter(text, [*keys, "score", "test_on", *measures], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row.cell.columns(), "score": row.score, **row.values} for row in rows)
+    writer.writerows({**row.cell.columns(), "score": row.score, "test_on": row.test_on, **row.values} for row in rows)
     return text.getvalue()
 
 
@@ -97,6 +103,8 @@ def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> s
     text.append(f"{protocol}{cells}; mean ± standard deviation.")
     if any(on_subset(row.run) for row in rows):
         text += ["", "**Trained on a subset of the data: not comparable with published values.**"]
+    if any(row.test_on != "test" for row in rows):
+        text += ["", "**(development): tested on training images set aside to choose by, not on the test split.**"]
     for measure in RANKING:
         table = table_of(rows, measure)
         columns = list(dict.fromkeys(column for line in table.values() for column in line))

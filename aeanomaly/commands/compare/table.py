@@ -93,6 +93,10 @@ def compare_runs(
     others = [key for key in differing(row.hyperparameters for row in rows) if key not in mixed]
     keys = list(dict.fromkeys([*by, *others]))
     notes = [f"mean ± sample standard deviation over n runs that differ in: {', '.join(mixed)}"] if mixed else []
+    chosen_on = [names[run.path] for run in compared if run.record.get("test_on") == "development"]
+    if chosen_on:
+        which = ", ".join(chosen_on) if len(chosen_on) < len(compared) else "all runs"
+        notes.append(f"test values of training images set aside to choose by, not of the test split: {which}")
     if group_by is not None:
         notes += _repeats(groups, names)
     labels = {name: name.removeprefix("test/") for name in chosen} | {key: short_key(key, known) for key in known}

