@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -22,9 +22,9 @@ class Spread:
     std: float | None
     n: int
 
-    def text(self, number: Callable[[float], str]) -> str:
-        """The mean and, if there is one, ± the deviation, both written by ``number``."""
-        return number(self.mean) + (f" ± {number(self.std)}" if self.std is not None else "")
+    def __format__(self, spec: str) -> str:
+        """The mean and, if there is one, ± the deviation, both as numbers with this ``spec``."""
+        return " ± ".join(format(value, spec) for value in (self.mean, self.std) if value is not None)
 
 
 def summarize(values: Sequence[float]) -> Spread:

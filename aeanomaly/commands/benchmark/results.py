@@ -106,7 +106,7 @@ def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> s
         up = MetricName("test", measure).higher_is_better
         best = {column: best_mean([line[column] for line in table.values()], up) for column in columns}
         for name, line in table.items():
-            shown = {column: spread.text("{:.4f}".format) if spread.n else "-" for column, spread in line.items()}
+            shown = {column: f"{spread:.4f}" if spread.n else "-" for column, spread in line.items()}
             texts = [f"**{shown[c]}**" if line[c].mean == best[c] else shown[c] for c in columns]
             text.append(f"| {name} | {' | '.join(texts)} |")
     if missing:

@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
-from aeanomaly.commands.compare.formats import remarks, to_csv, to_json, to_markdown, to_table
+from aeanomaly.commands.compare.formats import to_csv, to_json, to_markdown, to_table
 from aeanomaly.commands.compare.table import Comparison, compare_runs, sort_rows
 from aeanomaly.commands.parser import CommandParser
+from aeanomaly.commands.tables import print_whole
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.layout import LOGS
@@ -144,22 +143,13 @@ def _show(comparison: Comparison, written: list[str]) -> None:
     # Names of runs and values are shown as they are, whatever brackets and colons they have.
     console = Console(markup=False, emoji=False, highlight=False)
     if comparison.rows:
-        table = to_table(comparison)
-        console.width = max(console.width, _needed_width(console, table))
-        console.print(table)
-    for line in [*remarks(comparison), *(f"Written: {file}" for file in written)]:
+        print_whole(console, to_table(comparison))
+    for line in [*comparison.notes, *comparison.troubles, *(f"Written: {file}" for file in written)]:
         console.print(line, soft_wrap=True)
-
-
-def _needed_width(console: Console, table: Table) -> int:
-    """The width below which rich would cut values off; if nobody watches, that at which nothing needs wrapping."""
-    needed = Measurement.get(console, console.options.update(width=10_000), table)
-    return needed.minimum if console.is_terminal else needed.maximum
 
 
 def _print(text: str) -> None:
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        print(text, end="", flush=True)
     except BrokenPipeError:  # `compare --csv | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

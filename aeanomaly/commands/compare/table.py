@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from aeanomaly.commands.compare.columns import (
     differing,
     higher_is_better,
     match_key,
-    match_name,
+    only_match,
 )
 from aeanomaly.errors import UserError
 from aeanomaly.runs.hyperparameters import short_key
@@ -27,16 +27,17 @@ class Row:
     """One run, or the runs that grouping folds into one.
 
     Attributes:
-        name: the run's short name; of several, the first one's, with ``+2`` for two more.
-        runs: the runs behind the row, at least one.
-        values: by full name; a metric that no run of the row has is missing.
-        hyperparameters: those that all its runs agree on; None if unknown.
+        runs: paths of the runs behind the row, at least one.
+        status: the worst of theirs: ``ok``, ``unfinished`` or ``broken``.
+        reason: why it is not ``ok``.
+        values: by column: the short name as ``run`` (of several runs the first one's, with ``+2`` for two more), their
+            number as ``n``, a `Spread` for each metric that a run of the row has, the hyperparameters they agree on.
     """
 
-    name: str
-    runs: list[Run]
-    values: dict[str, Spread]
-    hyperparameters: dict[str, Value] | None
+    runs: list[str]
+    status: str
+    reason: str
+    values: dict[str, Any]
 
 
 @dataclass
@@ -44,26 +45,22 @@ class Comparison:
     """Runs side by side, the same for the terminal and for files.
 
     Attributes:
-        runs: all of them.
-        names: their short names, by path.
         metrics: full names of the metric columns.
         keys: full names of the hyperparameter columns: those that differ between the rows.
-        labels: headings, by full name, of the metrics shown and of every hyperparameter.
+        headings: of all columns, by full name: ``run``, when grouped ``n``, the metrics, the hyperparameters.
         rows: what can be compared.
         aside: the runs that have none of the metrics: reported, not compared.
-        grouped: whether rows are means over runs.
         notes: what one must know to read the rows rightly, a line each.
+        troubles: how many runs can be compared, if not all, and a line for each that is unfinished or broken.
     """
 
-    runs: list[Run]
-    names: dict[Path, str]
     metrics: list[str]
     keys: list[str]
-    labels: dict[str, str]
+    headings: dict[str, str]
     rows: list[Row]
-    aside: list[Run]
-    grouped: bool
-    notes: list[str] = field(default_factory=list)
+    aside: list[Row]
+    notes: list[str]
+    troubles: list[str]
 
 
 def compare_runs(
@@ -88,15 +85,25 @@ def compare_runs(
     by = [match_key(name, known) for name in group_by or () if known]
 
     groups = [[run] for run in compared] if group_by is None else _group(compared, by)
-    rows = [_row(group, chosen, names) for group in groups]
+    agreed = [_agreed(group) for group in groups]
     mixed = list(dict.fromkeys(key for group in groups for key in differing(run.hyperparameters for run in group)))
-    others = [key for key in differing(row.hyperparameters for row in rows) if key not in mixed]
-    keys = list(dict.fromkeys([*by, *others]))
+    keys = list(dict.fromkeys([*by, *(key for key in differing(agreed) if key not in mixed)]))
+    keys = [key for key in keys if key not in chosen]  # metrics.json has the seed too
     notes = [f"mean ± sample standard deviation over n runs that differ in: {', '.join(mixed)}"] if mixed else []
+    headings = {"run": "run"}
     if group_by is not None:
         notes += _repeats(groups, names)
-    labels = {name: name.removeprefix("test/") for name in chosen} | {key: short_key(key, known) for key in known}
-    return Comparison(list(runs), names, chosen, keys, labels, rows, aside, group_by is not None, notes)
+        headings["n"] = "n"
+    headings |= {name: name.removeprefix("test/") for name in chosen} | {key: short_key(key, known) for key in keys}
+    rows = [_row(group, flat, chosen, names) for group, flat in zip(groups, agreed, strict=True)]
+    troubles = [f"{len(compared)} of {len(runs)} runs can be compared."] if aside else []
+    for run in runs:
+        if run.reason:
+            troubles.append(f"{names[run.path]}: {run.status}, {run.reason}")
+        elif run in aside:
+            troubles.append(f"{names[run.path]}: has none of these metrics")
+    others = [_row([run], run.hyperparameters, [], names) for run in aside]
+    return Comparison(chosen, keys, headings, rows, others, notes, troubles)
 
 
 def _group(runs: Sequence[Run], by: Sequence[str]) -> list[list[Run]]:
@@ -116,6 +123,12 @@ def _settings(flat: dict[str, Value], without: str = "") -> frozenset[tuple[str,
     return frozenset((key, comparable(value)) for key, value in flat.items() if key != without)
 
 
+def _agreed(runs: list[Run]) -> dict[str, Value] | None:
+    mixed = differing(run.hyperparameters for run in runs)
+    flat = runs[0].hyperparameters
+    return None if flat is None else {key: value for key, value in flat.items() if key not in mixed}
+
+
 def _repeats(groups: list[list[Run]], names: dict[Path, str]) -> list[str]:
     """A line for each run that merely repeats another of its group, which makes the deviation look too small."""
     notes = []
@@ -129,14 +142,14 @@ def _repeats(groups: list[list[Run]], names: dict[Path, str]) -> list[str]:
     return notes
 
 
-def _row(runs: list[Run], metrics: Sequence[str], names: dict[Path, str]) -> Row:
+def _row(runs: list[Run], flat: dict[str, Value] | None, metrics: Sequence[str], names: dict[Path, str]) -> Row:
     found = {metric: [run.values[metric] for run in runs if metric in run.values] for metric in metrics}
-    spreads = {metric: summarize(values) for metric, values in found.items() if values}
-    flat = runs[0].hyperparameters
-    if flat is not None and len(runs) > 1:
-        mixed = differing(run.hyperparameters for run in runs)
-        flat = {key: value for key, value in flat.items() if key not in mixed}
-    return Row(names[runs[0].path] + (f" +{len(runs) - 1}" if len(runs) > 1 else ""), runs, spreads, flat)
+    values: dict[str, Any] = {**(flat or {}), **{name: summarize(some) for name, some in found.items() if some}}
+    more = f" +{len(runs) - 1}" if len(runs) > 1 else ""
+    values |= {"run": names[runs[0].path] + more, "n": len(runs)}
+    reasons = [f"{names[run.path]}: {run.reason}" if more else run.reason for run in runs if run.reason]
+    status = max((run.status for run in runs), key=("ok", "unfinished", "broken").index)
+    return Row([str(run.path) for run in runs], status, "; ".join(reasons), values)
 
 
 def sort_rows(comparison: Comparison, column: str, reverse: bool = False) -> None:
@@ -149,27 +162,20 @@ def sort_rows(comparison: Comparison, column: str, reverse: bool = False) -> Non
     Raises:
         UserError: if there is no such column, or several.
     """
-    labels = comparison.labels
-    shown = ["run", *(["n"] if comparison.grouped else []), *comparison.metrics, *comparison.keys]
-    hidden = [key for key in labels if key not in shown]
-    full = match_name("column", column, shown, labels) or match_name("column", column, hidden, labels)
+    shown = list(comparison.headings)
+    hidden = list(dict.fromkeys(key for row in comparison.rows for key in row.values if key != "n"))
+    full = only_match("column", column, shown) or only_match("column", column, hidden)
     if full is None:
-        raise UserError(
-            f"there is no column {column!r}; columns: {', '.join(labels.get(name, name) for name in shown)}"
-        )
+        raise UserError(f"there is no column {column!r}; columns: {', '.join(comparison.headings.values())}")
     descending = bool(full in comparison.metrics and higher_is_better(full)) != reverse
-    values = [(_sort_value(row, full), row) for row in comparison.rows]
+    values = [(_sort_value(row.values.get(full)), row) for row in comparison.rows]
     filled = sorted((pair for pair in values if pair[0] is not None), key=lambda pair: pair[0], reverse=descending)
     comparison.rows = [row for _, row in filled] + [row for value, row in values if value is None]
 
 
-def _sort_value(row: Row, full: str) -> Any:
-    """A key that orders numbers before words; None if the row has no value, or NaN."""
-    if full == "run":
-        return natural_order(row.name)
-    value = len(row.runs) if full == "n" else (row.hyperparameters or {}).get(full)
-    if full in row.values:
-        value = row.values[full].mean
+def _sort_value(value: Spread | Value | None) -> Any:
+    """A key that orders numbers before words; None if there is no value, or NaN."""
     if isinstance(value, str):
         return (1, 0, natural_order(value))
-    return None if value is None or not math.isfinite(value) else (0, value, [])
+    number = value.mean if isinstance(value, Spread) else value
+    return None if number is None or not math.isfinite(number) else (0, number, [])

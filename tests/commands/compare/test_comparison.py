@@ -31,7 +31,7 @@ def run(
 
 
 def names(comparison: Comparison) -> list[str]:
-    return [row.name.removeprefix("version_") for row in comparison.rows]
+    return [row.values["run"].removeprefix("version_") for row in comparison.rows]
 
 
 # columns
@@ -99,7 +99,7 @@ def test_columns_are_the_hyperparameters_that_differ_between_the_rows_shown() ->
     unfinished = run(2, None, settings={"model.optimizer.lr": 5.0})
     comparison = compare_runs([run(0), run(1, settings={"data.source": "disk"}), unfinished])
     assert comparison.keys == ["seed", "data.source"]
-    assert comparison.aside == [unfinished]
+    assert [row.runs for row in comparison.aside] == [[str(unfinished.path)]]
     assert compare_runs([run(0)]).keys == []
 
 
