@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -36,9 +36,14 @@ def summarize(values: Sequence[float]) -> Spread:
     return Spread(statistics.fmean(finite), statistics.stdev(finite), len(finite))
 
 
-def best_mean(spreads: Iterable[Spread], higher_is_better: bool | None) -> float | None:
-    """The best of the finite means, to be shown in bold; None for fewer than two, or where neither way is better."""
-    means = [spread.mean for spread in spreads if math.isfinite(spread.mean)]
-    if higher_is_better is None or len(means) < 2:
-        return None
-    return max(means) if higher_is_better else min(means)
+def which_is_best(values: Sequence[object], higher_is_better: bool | None) -> list[bool]:
+    """For each value whether it is a `Spread` with the best finite mean, to be shown in bold.
+
+    None is if fewer than two have a finite mean, or where neither way is better.
+    """
+    means = [value.mean if isinstance(value, Spread) else math.nan for value in values]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    if higher_is_better is None or len(finite) < 2:
+        return [False] * len(values)
+    best = max(finite) if higher_is_better else min(finite)
+    return [mean == best for mean in means]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import track
 
 from aeanomaly.commands.benchmark.cell import complaint, finished_run, run_cell
 from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
@@ -53,7 +53,7 @@ def main(options: Sequence[str]) -> int:
     """Run ``benchmark`` with the words after it.
 
     Returns:
-        The exit status: 0 if every cell is finished, 1 if some failed.
+        The exit status: 0 if every cell is finished, 1 if some failed, 130 after Ctrl-C.
 
     Raises:
         UserError: for anything wrong in the options or the grid.
@@ -74,14 +74,17 @@ def main(options: Sequence[str]) -> int:
     waiting = [cell for cell in grid.cells if cell.name not in finished]
     console.print(f"{grid.name}: {len(grid.cells)} cells, {len(finished)} finished before, in {out}")
     failed = {name: reason for name, run in finished.items() if (reason := complaint(run, args.allow_subset))}
+    status = 0
     try:
-        _run(waiting, len(finished), out, args, failed, console)
+        for cell, reason in _run(waiting, out, args, console):
+            if reason:
+                failed[cell.name] = reason
+                console.print(f"failed: {cell.name}: {reason}")
     except KeyboardInterrupt:
         console.print("Interrupted: cells in flight are lost, finished ones are kept. The same command goes on.")
-        _write_results(grid, out, failed, args.allow_subset, console)
-        raise
+        status = 130
     _write_results(grid, out, failed, args.allow_subset, console)
-    return 1 if failed else 0
+    return status or (1 if failed else 0)
 
 
 def _check_out(out: Path, grid: Grid) -> None:
@@ -109,9 +112,8 @@ def _config_files(grid: Grid) -> set[str]:
     return files
 
 
-def _run(
-    cells: Sequence[Cell], before: int, out: Path, args: argparse.Namespace, failed: dict[str, str], console: Console
-) -> None:
+def _run(cells: Sequence[Cell], out: Path, args: argparse.Namespace, console: Console) -> Iterable[tuple[Cell, str]]:
+    """Run the cells behind a progress bar: each, as soon as it is done, and why it failed (empty if it did not)."""
     from aeanomaly.commands.benchmark.execute import run_here, run_on_ray
 
     # By default all workers together use every core once.
@@ -121,16 +123,7 @@ def _run(
         outcomes = run_on_ray(work, cells, args.workers, args.gpus_per_cell)
     else:
         outcomes = run_here(work, cells, args.workers)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True), console=console
-    ) as bar:
-        task = bar.add_task("cells", total=before + len(cells), completed=before)
-        for cell, reason in outcomes:
-            if reason:
-                failed[cell.name] = reason
-                console.print(f"failed: {cell.name}: {reason}")
-            bar.advance(task)
+    return track(outcomes, f"{len(cells)} cells", total=len(cells), console=console)
 
 
 def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: bool, console: Console) -> None:

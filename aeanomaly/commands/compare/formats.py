@@ -18,7 +18,7 @@ from aeanomaly.commands.compare.columns import higher_is_better
 from aeanomaly.commands.compare.table import Comparison
 from aeanomaly.commands.tables import markdown_table
 from aeanomaly.evaluation.metric_name import MetricName
-from aeanomaly.runs.statistics import Spread, best_mean
+from aeanomaly.runs.statistics import Spread, which_is_best
 
 
 def to_table(comparison: Comparison) -> Table:
@@ -26,10 +26,8 @@ def to_table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     columns: list[list[str | Text]] = []
     for name, heading, numbers, cells in _columns(comparison):
-        spreads = [row.values.get(name) for row in comparison.rows]
-        best = best_mean([spread for spread in spreads if isinstance(spread, Spread)], higher_is_better(name))
-        bold = [best is not None and isinstance(spread, Spread) and spread.mean == best for spread in spreads]
-        columns.append([Text(cell, "bold") if is_best else cell for cell, is_best in zip(cells, bold, strict=True)])
+        best = which_is_best([row.values.get(name) for row in comparison.rows], higher_is_better(name))
+        columns.append([Text(cell, "bold") if bold else cell for cell, bold in zip(cells, best, strict=True)])
         table.add_column(
             _folded(heading, max(map(len, cells), default=0)),
             justify="right" if numbers else "left",
