@@ -10,7 +10,7 @@ from typing import Any, Literal
 from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
-from aeanomaly.runs.config_files import read_config
+from aeanomaly.runs.files import read_config
 from aeanomaly.runs.layout import LOGS
 
 # The sweep decides where a trial writes, and every trial is trained from its start.
