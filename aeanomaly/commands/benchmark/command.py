@@ -90,8 +90,11 @@ def main(options: Sequence[str]) -> int:
 def _check_out(out: Path, grid: Grid) -> None:
     """Refuse to mix two grids in one folder: cells of the same name would be taken for each other."""
     manifest = out / "cells.txt"
-    # With what the files say, not only their names: an edited config is another setting.
-    digests = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in _config_files(grid)}
+    files = {word for cell in grid.cells for before, word in pairwise(cell.options) if before == "--config"}
+    try:  # with what the files say, not only their names: an edited config is another setting
+        digests = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in files}
+    except OSError as error:
+        raise UserError(f"config {error.filename!r} of a method cannot be read: {error.strerror}") from None
     cells = {
         cell.name: " ".join(f"{word}#{digests[word]}" if word in digests else word for word in cell.options)
         for cell in grid.cells
@@ -102,14 +105,6 @@ def _check_out(out: Path, grid: Grid) -> None:
     if changed:
         raise UserError(f"{out} holds cell {changed} with other settings: give another --out, or delete that folder")
     write_whole(manifest, "".join(f"{name}: {options}\n" for name, options in (before | cells).items()))
-
-
-def _config_files(grid: Grid) -> set[str]:
-    files = {word for cell in grid.cells for before, word in pairwise(cell.options) if before == "--config"}
-    for file in files:
-        if not Path(file).is_file():
-            raise UserError(f"config {file!r} of a method does not exist in the current folder")
-    return files
 
 
 def _run(cells: Sequence[Cell], out: Path, args: argparse.Namespace, console: Console) -> Iterable[tuple[Cell, str]]:

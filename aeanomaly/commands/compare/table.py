@@ -83,8 +83,14 @@ def compare_runs(
     names = run_names([run.path for run in runs])
     known = list(dict.fromkeys(key for run in compared for key in run.hyperparameters or {}))
     by = [match_key(name, known) for name in group_by or () if known]
+    same = by or [key for key in known if key != "seed"]  # in all runs of a group
 
-    groups = [[run] for run in compared] if group_by is None else _group(compared, by)
+    members: dict[object, list[Run]] = {}
+    for run in compared:
+        # Nobody knows what a run without hyperparameters may be averaged with.
+        alone = group_by is None or run.hyperparameters is None
+        members.setdefault(run.path if alone else _settings(run, same), []).append(run)
+    groups = list(members.values())
     agreed = [_agreed(group) for group in groups]
     mixed = list(dict.fromkeys(key for group in groups for key in differing(run.hyperparameters for run in group)))
     keys = list(dict.fromkeys([*by, *(key for key in differing(agreed) if key not in mixed)]))
@@ -92,7 +98,7 @@ def compare_runs(
     notes = [f"mean ± sample standard deviation over n runs that differ in: {', '.join(mixed)}"] if mixed else []
     headings = {"run": "run"}
     if group_by is not None:
-        notes += _repeats(groups, names)
+        notes += _repeats(compared, known, names)
         headings["n"] = "n"
     headings |= {name: name.removeprefix("test/") for name in chosen} | {key: short_key(key, known) for key in keys}
     rows = [_row(group, flat, chosen, names) for group, flat in zip(groups, agreed, strict=True)]
@@ -106,21 +112,9 @@ def compare_runs(
     return Comparison(chosen, keys, headings, rows, others, notes, troubles)
 
 
-def _group(runs: Sequence[Run], by: Sequence[str]) -> list[list[Run]]:
-    groups: dict[object, list[Run]] = {}
-    for run in runs:
-        if run.hyperparameters is None:
-            group: object = run.path  # nobody knows what it may be averaged with
-        elif by:
-            group = tuple(comparable(run.hyperparameters.get(key)) for key in by)
-        else:
-            group = _settings(run.hyperparameters, without="seed")
-        groups.setdefault(group, []).append(run)
-    return list(groups.values())
-
-
-def _settings(flat: dict[str, Value], without: str = "") -> frozenset[tuple[str, Value | None]]:
-    return frozenset((key, comparable(value)) for key, value in flat.items() if key != without)
+def _settings(run: Run, keys: Sequence[str]) -> tuple[Value | None, ...]:
+    flat = run.hyperparameters or {}
+    return tuple(comparable(flat.get(key)) for key in keys)
 
 
 def _agreed(runs: list[Run]) -> dict[str, Value] | None:
@@ -129,16 +123,15 @@ def _agreed(runs: list[Run]) -> dict[str, Value] | None:
     return None if flat is None else {key: value for key, value in flat.items() if key not in mixed}
 
 
-def _repeats(groups: list[list[Run]], names: dict[Path, str]) -> list[str]:
-    """A line for each run that merely repeats another of its group, which makes the deviation look too small."""
+def _repeats(runs: Sequence[Run], known: Sequence[str], names: dict[Path, str]) -> list[str]:
+    """A line for each run that merely repeats another, which makes the deviation of their row look too small."""
     notes = []
-    for group in groups:
-        first: dict[object, Run] = {}
-        for run in group:
-            flat = run.hyperparameters or {}
-            original = first.setdefault(_settings(flat), run)
-            if original is not run and isinstance(flat["seed"], int):  # without a seed, no two runs are the same
-                notes.append(f"{names[run.path]} has the settings and seed of {names[original.path]}; both count")
+    first: dict[object, Run] = {}
+    for run in runs:
+        original = first.setdefault(_settings(run, known), run)
+        # without a seed, no two runs are the same
+        if original is not run and isinstance((run.hyperparameters or {}).get("seed"), int):
+            notes.append(f"{names[run.path]} has the settings and seed of {names[original.path]}; both count")
     return notes
 
 
