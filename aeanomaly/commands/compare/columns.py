@@ -31,7 +31,7 @@ def choose_metrics(runs: Iterable[Run], wanted: Sequence[str] | None = None) -> 
     for name in wanted if known else ():
         found = matching(name, known)
         if not found:
-            raise UserError(f"no run has the metric {name!r}; {_hint(name, known)}")
+            raise _unknown("metric", name, known)
         chosen |= dict.fromkeys(found)
     return list(chosen)
 
@@ -52,33 +52,23 @@ def matching(name: str, known: Sequence[str]) -> list[str]:
     return [one for one in known if one.endswith((f"/{name}", f".{name}"))]
 
 
-def only_match(what: str, name: str, known: Sequence[str]) -> str | None:
-    """The one of ``known`` that ``name`` means, see `matching`; None if there is none.
+def match_one(what: str, name: str, known: Sequence[str]) -> str:
+    """The one of ``known`` that ``name`` means, see `matching`.
 
     Raises:
-        UserError: if there are several. It says ``what`` the name stands for.
+        UserError: if there is none, or several. It says ``what`` the name stands for.
     """
     found = matching(name, known)
+    if not found:
+        raise _unknown(what, name, known)
     if len(found) > 1:
         raise UserError(f"the {what} {name!r} may be any of: {', '.join(found)}")
-    return found[0] if found else None
+    return found[0]
 
 
-def match_key(name: str, known: Sequence[str]) -> str:
-    """The hyperparameter called ``name``, see `only_match`.
-
-    Raises:
-        UserError: if it fits none of ``known``, or several.
-    """
-    key = only_match("hyperparameter", name, known)
-    if key is None:
-        raise UserError(f"no run has the hyperparameter {name!r}; {_hint(name, known)}")
-    return key
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
+def _unknown(what: str, name: str, known: Sequence[str]) -> UserError:
     parts = {part for full in known for part in re.split(r"[./]", full) if len(part) > 2}
-    return suggestion(name, known, sorted(parts))
+    return UserError(f"no run has the {what} {name!r}; {suggestion(name, known, sorted(parts))}")
 
 
 def differing(configs: Iterable[dict[str, Value] | None]) -> list[str]:

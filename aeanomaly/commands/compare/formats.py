@@ -26,7 +26,7 @@ def to_table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     columns: list[list[str | Text]] = []
     for name, heading, numbers, cells in _columns(comparison):
-        best = which_is_best([row.values.get(name) for row in comparison.rows], higher_is_better(name))
+        best = which_is_best([row.get(name) for row in comparison.rows], higher_is_better(name))
         columns.append([Text(cell, "bold") if bold else cell for cell, bold in zip(cells, best, strict=True)])
         table.add_column(
             _folded(heading, max(map(len, cells), default=0)),
@@ -59,7 +59,7 @@ def to_markdown(comparison: Comparison) -> str:
 def _columns(comparison: Comparison) -> Iterator[tuple[str, str, bool, list[str]]]:
     """Full name, heading, whether it is a column of numbers, and the rounded values of each column."""
     for name, heading in comparison.headings.items():
-        cells = [_text(name, row.values.get(name, "-"), len(row.runs)) for row in comparison.rows]
+        cells = [_text(name, row.get(name, "-"), row["n"]) for row in comparison.rows]
         yield name, heading, name == "n" or name in comparison.metrics, cells
 
 
@@ -86,8 +86,8 @@ def to_csv(comparison: Comparison) -> str:
     writer = csv.DictWriter(stream, columns + comparison.keys, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in comparison.rows + comparison.aside:
-        line = {**row.values, "run": ";".join(row.runs), "status": row.status, "reason": row.reason}
-        for name, value in row.values.items():
+        line = {**row, "run": ";".join(row["runs"])}
+        for name, value in row.items():
             if isinstance(value, Spread):
                 line |= {name: value.mean, **{f"{name}_{part}": getattr(value, part) for part in parts}}
         writer.writerow(line)
@@ -103,14 +103,14 @@ def to_json(comparison: Comparison) -> str:
     grouped = "n" in comparison.headings
     entries: list[dict[str, Any]] = []
     for row in comparison.rows + comparison.aside:
-        spreads = {name: row.values[name] for name in comparison.metrics if name in row.values}
+        spreads = {name: row[name] for name in comparison.metrics if name in row}
         entries.append(
             {
-                **({"runs": row.runs} if grouped else {"run": row.runs[0]}),
-                "status": row.status,
-                "reason": row.reason,
+                **({"runs": row["runs"]} if grouped else {"run": row["runs"][0]}),
+                "status": row["status"],
+                "reason": row["reason"],
                 "metrics": {name: asdict(spread) if grouped else spread.mean for name, spread in spreads.items()},
-                "hyperparameters": {key: row.values[key] for key in comparison.keys if key in row.values},
+                "hyperparameters": {key: row[key] for key in comparison.keys if key in row},
             }
         )
     finite = json.loads(json.dumps(entries), parse_constant=lambda constant: None)

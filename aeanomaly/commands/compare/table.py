@@ -6,38 +6,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from aeanomaly.commands.compare.columns import (
     choose_metrics,
     comparable,
     differing,
     higher_is_better,
-    match_key,
-    only_match,
+    match_one,
+    matching,
 )
 from aeanomaly.errors import UserError
 from aeanomaly.runs.hyperparameters import short_key
 from aeanomaly.runs.reading import Run, Value, natural_order, run_names
 from aeanomaly.runs.statistics import Spread, summarize
 
-
-@dataclass(frozen=True)
-class Row:
-    """One run, or the runs that grouping folds into one.
-
-    Attributes:
-        runs: paths of the runs behind the row, at least one.
-        status: the worst of theirs: ``ok``, ``unfinished`` or ``broken``.
-        reason: why it is not ``ok``.
-        values: by column: the short name as ``run`` (of several runs the first one's, with ``+2`` for two more), their
-            number as ``n``, a `Spread` for each metric that a run of the row has, the hyperparameters they agree on.
-    """
-
-    runs: list[str]
-    status: str
-    reason: str
-    values: dict[str, Any]
+# One run, or the runs that grouping folds into one, by column. Under full names, a `Spread` of each metric shown that a
+# run of the row has, and the hyperparameters they agree on. Besides `run`: its short name, of several runs the first
+# one's, with `+2` for two more; `n`: how many; `runs`: their paths; `status`: the worst of theirs; `reason`: for that.
+Row: TypeAlias = dict[str, Any]
+_ABOUT_RUNS = ("run", "n", "runs", "status", "reason")
 
 
 @dataclass
@@ -82,7 +70,7 @@ def compare_runs(
     aside = [run for run in runs if not any(name in run.values for name in telling)]
     names = run_names([run.path for run in runs])
     known = list(dict.fromkeys(key for run in compared for key in run.hyperparameters or {}))
-    by = [match_key(name, known) for name in group_by or () if known]
+    by = [match_one("hyperparameter", name, known) for name in group_by or () if known]
     same = by or [key for key in known if key != "seed"]  # in all runs of a group
 
     members: dict[object, list[Run]] = {}
@@ -137,12 +125,17 @@ def _repeats(runs: Sequence[Run], known: Sequence[str], names: dict[Path, str]) 
 
 def _row(runs: list[Run], flat: dict[str, Value] | None, metrics: Sequence[str], names: dict[Path, str]) -> Row:
     found = {metric: [run.values[metric] for run in runs if metric in run.values] for metric in metrics}
-    values: dict[str, Any] = {**(flat or {}), **{name: summarize(some) for name, some in found.items() if some}}
+    spreads = {metric: summarize(values) for metric, values in found.items() if values}
     more = f" +{len(runs) - 1}" if len(runs) > 1 else ""
-    values |= {"run": names[runs[0].path] + more, "n": len(runs)}
     reasons = [f"{names[run.path]}: {run.reason}" if more else run.reason for run in runs if run.reason]
-    status = max((run.status for run in runs), key=("ok", "unfinished", "broken").index)
-    return Row([str(run.path) for run in runs], status, "; ".join(reasons), values)
+    about = {
+        "run": names[runs[0].path] + more,
+        "n": len(runs),
+        "runs": [str(run.path) for run in runs],
+        "status": max((run.status for run in runs), key=("ok", "unfinished", "broken").index),
+        "reason": "; ".join(reasons),
+    }
+    return {**(flat or {}), **spreads, **about}
 
 
 def sort_rows(comparison: Comparison, column: str, reverse: bool = False) -> None:
@@ -156,12 +149,13 @@ def sort_rows(comparison: Comparison, column: str, reverse: bool = False) -> Non
         UserError: if there is no such column, or several.
     """
     shown = list(comparison.headings)
-    hidden = list(dict.fromkeys(key for row in comparison.rows for key in row.values if key != "n"))
-    full = only_match("column", column, shown) or only_match("column", column, hidden)
-    if full is None:
+    hidden = list(dict.fromkeys(key for row in comparison.rows for key in row if key not in _ABOUT_RUNS))
+    known = next((names for names in (shown, hidden) if matching(column, names)), None)
+    if known is None:
         raise UserError(f"there is no column {column!r}; columns: {', '.join(comparison.headings.values())}")
+    full = match_one("column", column, known)
     descending = bool(full in comparison.metrics and higher_is_better(full)) != reverse
-    values = [(_sort_value(row.values.get(full)), row) for row in comparison.rows]
+    values = [(_sort_value(row.get(full)), row) for row in comparison.rows]
     filled = sorted((pair for pair in values if pair[0] is not None), key=lambda pair: pair[0], reverse=descending)
     comparison.rows = [row for _, row in filled] + [row for value, row in values if value is None]
 
