@@ -22,10 +22,8 @@ def choose_metrics(runs: Iterable[Run], wanted: Sequence[str] | None = None) -> 
     """
     known = sorted({name for run in runs for name in run.values}, key=natural_order)
     if wanted is None:
-        # without any anomaly among the test images there is no AUROC
-        tested = {n: parts for n in known if (parts := MetricName.parse(n)) and parts.stage == "test"}
-        quality = [n for n, parts in tested.items() if parts.metric == "auroc"] or list(tested)
-        quality = quality or [n for n in known if n == "val/loss"]  # all that the trials of a sweep have to go by
+        # Without anomalies among the test images there is no AUROC; trials of a sweep have only val/loss to go by.
+        quality = next(filter(None, (matching(name, known) for name in ("test/auroc", "test", "val/loss"))), [])
         return quality + [name for name in known if name == "fit_seconds"]
     chosen: dict[str, None] = {}
     for name in wanted if known else ():

@@ -117,8 +117,14 @@ def main(options: Sequence[str]) -> int:
         _print(_FORMATS[printed[0]](comparison))
         if printed != ["markdown"]:  # which has them
             print(*comparison.notes, sep="\n", end="\n" if comparison.notes else "", file=sys.stderr)
-    else:
-        _show(comparison, [file for file in files.values() if file != "-"])
+        return 0
+    # Names of runs and values are shown as they are, whatever brackets and colons they have.
+    console = Console(markup=False, emoji=False, highlight=False)
+    if comparison.rows:
+        print_whole(console, to_table(comparison))
+    written = [f"Written: {file}" for file in files.values()]
+    for line in comparison.notes + comparison.troubles + written:
+        console.print(line, soft_wrap=True)
     return 0
 
 
@@ -137,15 +143,6 @@ def _compare(args: argparse.Namespace) -> Comparison:
     elif args.reverse:
         comparison.rows.reverse()
     return comparison
-
-
-def _show(comparison: Comparison, written: list[str]) -> None:
-    # Names of runs and values are shown as they are, whatever brackets and colons they have.
-    console = Console(markup=False, emoji=False, highlight=False)
-    if comparison.rows:
-        print_whole(console, to_table(comparison))
-    for line in [*comparison.notes, *comparison.troubles, *(f"Written: {file}" for file in written)]:
-        console.print(line, soft_wrap=True)
 
 
 def _print(text: str) -> None:
