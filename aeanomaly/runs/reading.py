@@ -1,4 +1,4 @@
-"""Run directories: finding them, and reading what they hold without torch."""
+"""Run directories: where they lie, finding them, and reading what they hold without torch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import yaml
 from aeanomaly.errors import UserError
 from aeanomaly.runs.hyperparameters import flatten_config
 
+LOGS = "lightning_logs"
 Value: TypeAlias = int | float | str
 
 _METRICS, _CONFIG, _PREDICTIONS = "metrics.json", "config.yaml", "predictions.csv"
@@ -179,3 +180,20 @@ def _hyperparameters(text: str) -> dict[str, Value]:
         if not isinstance(config.get(section) or {}, dict):
             raise ValueError(f"{section} holds no keys and values")
     return flatten_config(config)
+
+
+def run_of_checkpoint(path: Path) -> Path | None:
+    """The run directory that a checkpoint lies in, going by the layout ``version_N/checkpoints/*.ckpt``, if any."""
+    return path.resolve().parent.parent if path.parent.name == "checkpoints" else None
+
+
+def version_to_continue(checkpoint: Path, root: Path) -> int | None:
+    """N of ``version_N`` under ``root`` if the checkpoint's run is unfinished and so can go on in its own directory.
+
+    A finished run is left as it is: training it further makes a new run.
+    """
+    folder = run_of_checkpoint(checkpoint)
+    if folder is None or folder.parent.resolve() != (root / LOGS).resolve():
+        return None
+    match = re.fullmatch(r"version_(\d+)", folder.name)
+    return int(match[1]) if match and not read_run(folder).finished else None

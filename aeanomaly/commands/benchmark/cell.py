@@ -9,8 +9,7 @@ from pathlib import Path
 
 from aeanomaly.commands.benchmark.grid import Cell
 from aeanomaly.errors import UserError
-from aeanomaly.runs.layout import LOGS
-from aeanomaly.runs.reading import Run, read_run
+from aeanomaly.runs.reading import LOGS, Run, read_run
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:

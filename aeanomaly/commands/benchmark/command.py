@@ -19,7 +19,7 @@ from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
-from aeanomaly.runs.layout import LOGS
+from aeanomaly.runs.reading import LOGS
 
 _DESCRIPTION = """\
 Run a grid of fits (classes x methods x seeds) and make the tables and figures of it. Finished cells are skipped, so the

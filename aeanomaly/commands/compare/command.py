@@ -17,8 +17,7 @@ from aeanomaly.commands.parser import CommandParser
 from aeanomaly.commands.tables import print_whole
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
-from aeanomaly.runs.layout import LOGS
-from aeanomaly.runs.reading import find_runs, read_run
+from aeanomaly.runs.reading import LOGS, find_runs, read_run
 
 _FORMATS: dict[str, Callable[[Comparison], str]] = {"csv": to_csv, "markdown": to_markdown, "json": to_json}
 

@@ -67,10 +67,10 @@ def compare_runs(
     # What a run cost puts no unfinished run among the finished ones, unless the cost is all that is asked for.
     telling = [name for name in chosen if "/" in name] or chosen
     compared = [run for run in runs if any(name in run.values for name in telling)]
-    aside = [run for run in runs if not any(name in run.values for name in telling)]
+    aside = set(runs).difference(compared)
     names = run_names([run.path for run in runs])
     known = list(dict.fromkeys(key for run in compared for key in run.hyperparameters or {}))
-    by = [match_one("hyperparameter", name, known) for name in group_by or () if known]
+    by = list(dict.fromkeys(match_one("hyperparameter", name, known) for name in group_by or () if known))
     same = by or [key for key in known if key != "seed"]  # in all runs of a group
 
     members: dict[object, list[Run]] = {}
@@ -78,37 +78,35 @@ def compare_runs(
         # Nobody knows what a run without hyperparameters may be averaged with.
         alone = group_by is None or run.hyperparameters is None
         members.setdefault(run.path if alone else _settings(run, same), []).append(run)
-    groups = list(members.values())
-    agreed = [_agreed(group) for group in groups]
-    mixed = list(dict.fromkeys(key for group in groups for key in differing(run.hyperparameters for run in group)))
-    keys = list(dict.fromkeys([*by, *(key for key in differing(agreed) if key not in mixed)]))
-    keys = [key for key in keys if key not in chosen]  # metrics.json has the seed too
+    agreed: list[dict[str, Value] | None] = []  # by the runs of a group
+    mixed: dict[str, None] = {}
+    for group in members.values():
+        unlike = differing(run.hyperparameters for run in group)
+        mixed |= dict.fromkeys(unlike)
+        flat = group[0].hyperparameters
+        agreed.append(flat and {key: value for key, value in flat.items() if key not in unlike})
+    others = [key for key in differing(agreed) if key not in mixed and key not in by]
+    keys = [key for key in by + others if key not in chosen]  # metrics.json has the seed too
     notes = [f"mean ± sample standard deviation over n runs that differ in: {', '.join(mixed)}"] if mixed else []
     headings = {"run": "run"}
     if group_by is not None:
         notes += _repeats(compared, known, names)
         headings["n"] = "n"
     headings |= {name: name.removeprefix("test/") for name in chosen} | {key: short_key(key, known) for key in keys}
-    rows = [_row(group, flat, chosen, names) for group, flat in zip(groups, agreed, strict=True)]
+    rows = [_row(group, flat, chosen, names) for group, flat in zip(members.values(), agreed, strict=True)]
     troubles = [f"{len(compared)} of {len(runs)} runs can be compared."] if aside else []
     for run in runs:
         if run.reason:
             troubles.append(f"{names[run.path]}: {run.status}, {run.reason}")
         elif run in aside:
             troubles.append(f"{names[run.path]}: has none of these metrics")
-    others = [_row([run], run.hyperparameters, [], names) for run in aside]
-    return Comparison(chosen, keys, headings, rows, others, notes, troubles)
+    rows_aside = [_row([run], run.hyperparameters, [], names) for run in runs if run in aside]
+    return Comparison(chosen, keys, headings, rows, rows_aside, notes, troubles)
 
 
 def _settings(run: Run, keys: Sequence[str]) -> tuple[Value | None, ...]:
     flat = run.hyperparameters or {}
     return tuple(comparable(flat.get(key)) for key in keys)
-
-
-def _agreed(runs: list[Run]) -> dict[str, Value] | None:
-    mixed = differing(run.hyperparameters for run in runs)
-    flat = runs[0].hyperparameters
-    return None if flat is None else {key: value for key, value in flat.items() if key not in mixed}
 
 
 def _repeats(runs: Sequence[Run], known: Sequence[str], names: dict[Path, str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
-from aeanomaly.runs.layout import run_of_checkpoint
+from aeanomaly.runs.reading import run_of_checkpoint
 
 _CONFIG = ("-c", "--config")
 _ONLY_SHOW = ("-h", "--help", "--print_config")

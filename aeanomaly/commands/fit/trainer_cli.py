@@ -38,8 +38,8 @@ from aeanomaly.runs.checkpoints import (
     read_threads,
     replace_state,
 )
-from aeanomaly.runs.layout import version_to_continue
 from aeanomaly.runs.logger import RunLogger, claim_version
+from aeanomaly.runs.reading import version_to_continue
 from aeanomaly.training.module import LitAutoencoder
 
 
