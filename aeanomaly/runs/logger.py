@@ -13,7 +13,7 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from aeanomaly.errors import UserError
-from aeanomaly.runs.layout import LOGS
+from aeanomaly.runs.reading import LOGS
 
 
 class RunLogger(TensorBoardLogger):

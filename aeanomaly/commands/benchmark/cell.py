@@ -9,8 +9,7 @@ from pathlib import Path
 
 from aeanomaly.commands.benchmark.grid import Cell
 from aeanomaly.errors import UserError
-from aeanomaly.runs.layout import LOGS
-from aeanomaly.runs.reading import Run, read_run
+from aeanomaly.runs.reading import LOGS, Run, read_run
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:
@@ -68,15 +67,13 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool) -> tuple[C
                 run_trainer_command("fit", words)
         except UserError as error:
             print(f"aeanomaly: error: {error}")
-            return cell, f"{error}, see {log}"
+            reason = str(error)
         except SystemExit:  # this is what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from None
         except Exception as error:
             traceback.print_exc()
-            return cell, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}, see {log}"
-    run = finished_run(out, cell)
-    if run is None:
-        lines = log.read_text().strip().splitlines()
-        return cell, f"{lines[-1].removeprefix('aeanomaly: error: ')}, see {log}"
-    reason = complaint(run, allow_subset)
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        else:
+            run = finished_run(out, cell)
+            reason = complaint(run, allow_subset) if run else "no tested run came of it"
     return cell, f"{reason}, see {log}" if reason else ""

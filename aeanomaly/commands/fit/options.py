@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aeanomaly.errors import UserError
-from aeanomaly.runs.config_files import read_config
-from aeanomaly.runs.layout import run_of_checkpoint
+from aeanomaly.runs.files import read_config
+from aeanomaly.runs.reading import run_of_checkpoint
 
 _CONFIG = ("-c", "--config")
 _ONLY_SHOW = ("-h", "--help", "--print_config")
@@ -54,10 +54,10 @@ def complete_options(command: str, options: list[str]) -> list[str]:
     if configs or any(word.partition("=")[0] in _ONLY_SHOW or word.startswith("--help") for word in options):
         return options
     if checkpoints:
-        found = run_of_checkpoint(Path(checkpoints[-1])).config
-        if found is None:
+        run = run_of_checkpoint(Path(checkpoints[-1]))
+        if run is None or not (run / "config.yaml").is_file():
             raise UserError(f"there is no config.yaml of a run beside {checkpoints[-1]}: give it with --config")
-        return ["--config", str(found), *options]
+        return ["--config", str(run / "config.yaml"), *options]
     if command != "fit":
         raise UserError(f"{command} needs --ckpt_path PATH, the checkpoint of a trained run")
     return options

@@ -24,7 +24,7 @@ from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.fit.report import print_report
 from aeanomaly.commands.fit.run_config import RunConfig
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
-from aeanomaly.commands.one_line import one_line
+from aeanomaly.commands.parser import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.distributed.family import end_together
@@ -38,8 +38,8 @@ from aeanomaly.runs.checkpoints import (
     read_threads,
     replace_state,
 )
-from aeanomaly.runs.layout import run_of_checkpoint
 from aeanomaly.runs.logger import RunLogger, claim_version
+from aeanomaly.runs.reading import version_to_continue
 from aeanomaly.training.module import LitAutoencoder
 
 
@@ -94,7 +94,7 @@ class AnomalyCLI(LightningCLI):
             root = Path(trainer.get("default_root_dir") or ".")
             version = None
             if self.subcommand == "fit" and options.get("ckpt_path"):
-                version = run_of_checkpoint(Path(options["ckpt_path"])).version_to_continue(root)
+                version = version_to_continue(Path(options["ckpt_path"]), root)
             self.logger = kwargs["logger"] = RunLogger(root, version)
             if self.logger.continued:  # its checkpoints are there on purpose
                 warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")

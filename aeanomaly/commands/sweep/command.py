@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.measure import Measurement
 
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.commands.sweep.plan import Plan, read_plan
+from aeanomaly.commands.tables import print_whole
 from aeanomaly.errors import UserError
 
 if TYPE_CHECKING:  # an extra, and heavy
@@ -168,10 +168,7 @@ def _report(study: optuna.Study, plan: Plan, root: str | None, console: Console,
         if interrupted:
             return
         raise UserError(f"no trial could be completed; the logs are {plan.out}/trial_*/log.txt")
-    table = table_of_best(trials)
-    # Values that are cut off would be of no use, whatever the width.
-    console.width = max(console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum)
-    console.print(table)
+    print_whole(console, table_of_best(trials))
     path = write_best(plan, best[0], root)
     console.print("Run the best settings, and test them:")
     console.print(f"  python -m aeanomaly fit --config {shlex.quote(str(path))}")

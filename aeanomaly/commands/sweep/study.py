@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.space import Space
 from aeanomaly.errors import UserError
-from aeanomaly.runs.config_files import read_config
+from aeanomaly.runs.files import read_config
 
 _FAILED = "failed"  # marks a trial that failed by itself
 

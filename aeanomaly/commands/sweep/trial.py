@@ -20,7 +20,7 @@ from aeanomaly.commands.fit.trainer_cli import AnomalyCLI, run_cli
 from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.pruning import ReportLoss
 from aeanomaly.errors import UserError
-from aeanomaly.runs.layout import LOGS
+from aeanomaly.runs.reading import LOGS
 
 
 class TrialCLI(AnomalyCLI):
