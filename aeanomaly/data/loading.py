@@ -133,7 +133,8 @@ class IndexLoader(DataLoader[Batch]):
         return chunks_before(self.batches, self.batches, self.chunk_size)
 
     def __iter__(self) -> Any:
-        return super().__iter__() if self.chunk_size == 1 else self._chunks()
+        # A `DataLoader` would draw a random number for each pass, and look at each batch.
+        return self._chunks() if self.chunk_size > 1 else map(self.dataset.__getitem__, self.sampler)
 
     def _chunks(self) -> Iterator[TableChunk]:
         sampler, batches, size = self.sampler, self.batches, self.chunk_size
@@ -153,10 +154,6 @@ class IndexLoader(DataLoader[Batch]):
         self.sampler.resume_at = (state["epoch"], state["served"])
 
 
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
 def index_loader(table: ImageTable, batches: IndexBatches, chunk_size: int = 1) -> IndexLoader:
     """The loader that joins a table and the batches to take from it.
 
@@ -167,8 +164,6 @@ def index_loader(table: ImageTable, batches: IndexBatches, chunk_size: int = 1) 
         batches: which of them make up which batch.
         chunk_size: more than 1 gives `TableChunk` objects of so many batches; see `chunks_before` for their number.
     """
-    # batch_size=None: the sampler's items are whole batches already. A generator of its own, from which a `DataLoader`
-    # draws a number in every pass: a net's noise must not depend on how often and in what way it is read.
-    loader = IndexLoader(table, batch_size=None, sampler=batches, collate_fn=_as_is, generator=torch.Generator())
+    loader = IndexLoader(table, batch_size=None, sampler=batches)  # the sampler's items are whole batches already
     loader.chunk_size = chunk_size
     return loader
