@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.data.loading import BatchesInOrder, IndexBatches, IndexLoader, index_loader
-from aeanomaly.data.splits import Split, anomaly_mask, split_training_set
+from aeanomaly.data.splits import Split, anomaly_mask, split_training_set, which_classes
 from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, global_seed
@@ -59,8 +59,7 @@ class OneClassDataModule(L.LightningDataModule):
         split_seed: int | None = None,
     ) -> None:
         super().__init__()
-        if (normal_classes is None) == (anomaly_classes is None):
-            raise UserError("give exactly one of data.normal_classes and data.anomaly_classes; set the other to null")
+        which_classes(normal_classes, anomaly_classes)
         if not 0 < val_fraction < 1:
             raise UserError(f"data.val_fraction must lie strictly between 0 and 1, got {val_fraction:g}")
         if not 0 <= contamination < 1:

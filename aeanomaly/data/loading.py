@@ -28,12 +28,9 @@ class IndexBatches(DistributedSampler[Tensor]):
     every forward.
 
     Args:
-        length: number of images.
-        batch_size: size of a global batch, at least ``world_size``.
+        batch_size: of a global batch, at least ``world_size``.
         shuffle: the first or the second kind above.
-        seed: of the order.
-        world_size: number of devices.
-        rank: this device's number.
+        rank: this device's number among ``world_size``.
         device: where the positions are wanted; one copy for a pass.
 
     Attributes:
@@ -158,11 +155,7 @@ def index_loader(table: ImageTable, batches: IndexBatches, chunk_size: int = 1) 
     """The loader that joins a table and the batches to take from it.
 
     Its constructor stays that of a `DataLoader`, because Lightning makes some loaders anew.
-
-    Args:
-        table: the images.
-        batches: which of them make up which batch.
-        chunk_size: more than 1 gives `TableChunk` objects of so many batches; see `chunks_before` for their number.
+    A ``chunk_size`` above 1 gives `TableChunk` objects of so many batches; see `chunks_before` for their number.
     """
     loader = IndexLoader(table, batch_size=None, sampler=batches)  # the sampler's items are whole batches already
     loader.chunk_size = chunk_size
