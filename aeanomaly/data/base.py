@@ -123,10 +123,7 @@ class OneClassDataModule(L.LightningDataModule):
         return sizes
 
     def serve_chunks(self, most: int) -> int:
-        """Have the next training loader give chunks of batches, as far as that can be.
-
-        Args:
-            most: batches in a chunk at most.
+        """Have the next training loader give chunks of ``most`` batches, as far as that can be.
 
         Returns:
             Batches in a chunk: ``most``, or 1 where a hook of a subclass changes single batches, or where they have yet

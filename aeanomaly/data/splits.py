@@ -63,9 +63,8 @@ def split_training_set(is_anomaly: Tensor, val_fraction: float, contamination: f
 
     Args:
         is_anomaly: (N,) bool.
-        val_fraction: share of the normal images held out for validation.
+        val_fraction: of the normal images.
         contamination: share of anomalies in the resulting training images.
-        seed: two equal seeds give two equal splits.
 
     Raises:
         UserError: if a side comes out empty or there are too few anomalies for the contamination.

