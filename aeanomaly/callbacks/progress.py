@@ -66,5 +66,6 @@ class Progress(TQDMProgressBar):
             known = {name: trainer.callback_metrics.get(name) for name in names}
             values = "".join(f"  {name} {float(value):.5f}" for name, value in known.items() if value is not None)
             now = time.perf_counter()
-            seconds, self._epoch_started, self._validated = now - self._epoch_started, now, False
+            seconds, self._epoch_started = now - self._epoch_started, now
+            self._validated = False
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{values}  {seconds:.1f} s", flush=True)
