@@ -110,5 +110,5 @@ def test_only_a_score_above_the_threshold_is_flagged(steps: int, flagged: bool) 
     score = torch.tensor([35.0])
     if steps:
         score = torch.nextafter(score, score + steps)
-    for is_anomaly, expected in ((False, {"normal_accuracy@35": not flagged}), (True, {"anomaly_accuracy@35": flagged})):
-        assert score_metrics(score, torch.tensor([is_anomaly]), {"35": 35.0}) == expected
+    for kind, is_anomaly, right in (("normal", False, not flagged), ("anomaly", True, flagged)):
+        assert score_metrics(score, torch.tensor([is_anomaly]), {"35": 35.0}) == {f"{kind}_accuracy@35": right}
