@@ -43,9 +43,12 @@ class Detector(nn.Module):
                 if not name or any(character in name for character in "/@. "):
                     raise UserError(f"model.{kind}: the name {name!r} must be without any of / @ . and spaces")
         self.net = net
-        self.scores = _named(scores)
+        try:
+            self.scores = nn.ModuleDict(dict(scores))
+        except KeyError as error:  # it has some names for itself, such as ``keys``
+            raise UserError(f"model.scores: {error.args[0]}; choose another name") from None
         self.thresholds = dict(thresholds)
-        self.calibrations = _named({name: Calibration() for name in scores})
+        self.calibrations = nn.ModuleDict({name: Calibration() for name in scores})
         self._again = any(field.startswith("again.") for score in scores.values() for field in score.reads)
 
     @property
@@ -97,15 +100,3 @@ class Detector(nn.Module):
                 "of such a run"
             )
         return score.score(output.only(score.reads))
-
-
-def _named(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
-    """A `ModuleDict`, which keeps the order.
-
-    Raises:
-        UserError: for a name that `ModuleDict` has for itself, such as ``keys``.
-    """
-    try:
-        return nn.ModuleDict(dict(modules))
-    except KeyError as error:
-        raise UserError(f"model.scores: {error.args[0]}; choose another name") from None

@@ -103,9 +103,7 @@ class LitAutoencoder(TrainingModule):
         """Forget the previous pass."""
         self._start_pass()
 
-    def on_predict_epoch_start(self) -> None:
-        """Forget the previous pass."""
-        self._start_pass()
+    on_predict_epoch_start = on_test_epoch_start
 
     def _start_pass(self, fit: bool = False) -> None:
         self._collector, self._evaluation = Collector(self.detector, fit), None

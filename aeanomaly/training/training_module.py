@@ -98,7 +98,7 @@ class TrainingModule(L.LightningModule):
         self._monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else None
         config: dict[str, Any] = {"scheduler": scheduler}
         if self.automatic_optimization:  # else `_move_schedule` does it
-            config |= {"interval": self.lr_interval} | ({"monitor": self._monitor} if self._monitor else {})
+            config |= {"interval": self.lr_interval, "monitor": self._monitor}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def training_step(self, batches: Batch | Chunk, batch_idx: int) -> Tensor | None:
@@ -132,7 +132,6 @@ class TrainingModule(L.LightningModule):
                     break
         if trainer.is_last_batch and self._monitor is None:
             self._move_schedule("epoch")
-        self._show_loss()
         return None
 
     def _loss_and_gradients(self, image: Tensor, optimizer: Any) -> Tensor:
@@ -165,17 +164,14 @@ class TrainingModule(L.LightningModule):
             if metric is not None or self._monitor is None:
                 self.lr_scheduler_step(schedulers, metric)
 
-    def _show_loss(self) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Batch | Chunk, batch_idx: int) -> None:
         """Give the latest logged point to the progress bar and to callbacks."""
+        # With automatic optimisation a step is complete only now, possibly after several batches.
+        if self.automatic_optimization and self.running_loss.due(self.global_step):
+            self.running_loss.log(self.trainer, self.global_step)
         if self.running_loss.point is not None:
             self.log("train/loss", self.running_loss.point, logger=False)
             self.running_loss.point = None
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch | Chunk, batch_idx: int) -> None:
-        """With automatic optimisation, log the loss when a step is complete, possibly after several batches."""
-        if self.automatic_optimization and self.running_loss.due(self.global_step):
-            self.running_loss.log(self.trainer, self.global_step)
-            self._show_loss()
 
     def on_train_start(self) -> None:
         """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
@@ -186,19 +182,15 @@ class TrainingModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
-        self._recorded = None  # what changes from epoch to epoch (thawed layers) must not be in an old recording
         seed = global_seed()
         if seed is not None:
             torch.manual_seed((seed << 24) + (self.current_epoch << 12) + self.global_rank)
 
     def on_train_epoch_end(self) -> None:
         """Move a schedule that follows a metric; the others were moved before the validation."""
+        self._recorded = None  # what changes from epoch to epoch (thawed layers) must not be in an old recording
         if not self.automatic_optimization and self._monitor is not None:
             self._move_schedule("epoch")
-
-    def on_train_end(self) -> None:
-        """Let go of a recorded loss."""
-        self._recorded = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the random state."""
