@@ -23,14 +23,9 @@ class Judgement(NamedTuple):
 
 
 class Detector(nn.Module):
-    """A net, the anomaly scores of its outputs, and their calibration by normal images.
+    """A net that yields an `Output`, the anomaly scores of its outputs, and their calibration by normal images.
 
     Training, evaluation and checkpoints use this one module.
-
-    Args:
-        net: the autoencoder; its output is an `Output`.
-        scores: the anomaly scores by name.
-        thresholds: the decision rules by name.
 
     Raises:
         UserError: if a name cannot be part of a tag.

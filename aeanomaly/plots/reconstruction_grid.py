@@ -55,8 +55,7 @@ def reconstruction_grid(columns: Sequence[Column], captions: Mapping[str, Sequen
     figure = Figure(figsize=(_TILE * len(columns) + 2.1, tall + 0.4), layout="constrained")
     axes = figure.subplots()
     axes.imshow(picture, interpolation="nearest")
-    _write(axes, lines, height, width)
-    _name_kinds(axes, [column.is_anomaly for column in columns], width)
+    _label(axes, columns, lines, height, width)
     # Beside the error maps, and as high as they are.
     place = (width * (len(columns) + 0.1), 2 * height, 0.15 * width, height)
     scale = axes.inset_axes(place, transform=axes.transData)
@@ -65,22 +64,21 @@ def reconstruction_grid(columns: Sequence[Column], captions: Mapping[str, Sequen
     return figure
 
 
-def _write(axes: Axes, lines: Mapping[str, Sequence[str]], height: float, width: float) -> None:
-    """Names of rows and lines on the left, and the lines above the images."""
+def _label(
+    axes: Axes, columns: Sequence[Column], lines: Mapping[str, Sequence[str]], height: float, width: float
+) -> None:
+    """Names of rows and lines on the left, the lines above the images, and below these the kind of each."""
     heights = [-width * _LINE * (len(lines) - number - 0.5) for number in range(len(lines))]
+    centres = [width * (number + 0.5) for number in range(len(columns))]
     for y, texts in zip(heights, lines.values(), strict=True):
-        for number, text in enumerate(texts):
-            axes.text(width * (number + 0.5), y, text, ha="center", va="center", fontsize=7)
+        for x, text in zip(centres, texts, strict=True):
+            axes.text(x, y, text, ha="center", va="center", fontsize=7)
     middles = [height * (row + 0.5) for row in range(len(_ROWS))]
     axes.set_yticks(heights + middles, [*lines, *_ROWS], fontsize=8)
     axes.set_ylim(height * len(_ROWS), -width * _LINE * len(lines))
-
-
-def _name_kinds(axes: Axes, is_anomaly: Sequence[bool], width: float) -> None:
-    kinds = ["anomaly" if flag else "normal" for flag in is_anomaly]
     axes.tick_params(length=0, labeltop=True, labelbottom=False)  # first: the labels above are others than those below
-    axes.set_xticks([width * (number + 0.5) for number in range(len(kinds))], kinds, fontsize=8)
-    for label, flag in zip(axes.get_xticklabels(), is_anomaly, strict=True):
-        label.set_color(ANOMALY_COLOUR if flag else NORMAL_COLOUR)
-        label.set_fontweight("bold" if flag else "normal")
+    axes.set_xticks(centres, ["anomaly" if column.is_anomaly else "normal" for column in columns], fontsize=8)
+    for label, column in zip(axes.get_xticklabels(), columns, strict=True):
+        label.set_color(ANOMALY_COLOUR if column.is_anomaly else NORMAL_COLOUR)
+        label.set_fontweight("bold" if column.is_anomaly else "normal")
     axes.spines[:].set_visible(False)

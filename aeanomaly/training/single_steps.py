@@ -41,28 +41,21 @@ def single_steps_matter(module: L.LightningModule, stock: type[L.LightningModule
     mixed, a profiler, a callback with a hook for every step (unless it says ``one_hook_per_call = True``), or a hook
     of a subclass of ``stock``, the class whose own hooks know of several steps.
     """
-    trainer = module.trainer
-    return (
-        _options_count_batches(trainer)
+    trainer: Any = module.trainer
+    return bool(
+        trainer.accumulate_grad_batches != 1
+        or trainer.gradient_clip_val
+        # As floats: the integer 1 means one batch.
+        or repr(trainer.limit_train_batches) != "1.0"
+        or repr(trainer.val_check_interval) != "1.0"
+        or trainer.overfit_batches
+        or trainer.fast_dev_run
+        or trainer.min_steps
+        or not isinstance(trainer.profiler, PassThroughProfiler)
         or type(trainer.strategy) is not SingleDeviceStrategy
         or type(trainer.precision_plugin) not in (Precision, MixedPrecision, Quickest)
         or _watches_each_step(module, stock)
-        or any(_watches_steps(callback, trainer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-    )
-
-
-def _options_count_batches(trainer: L.Trainer) -> bool:
-    options: Any = trainer
-    return bool(
-        options.accumulate_grad_batches != 1
-        or options.gradient_clip_val
-        # As floats: the integer 1 means one batch.
-        or repr(options.limit_train_batches) != "1.0"
-        or repr(options.val_check_interval) != "1.0"
-        or options.overfit_batches
-        or options.fast_dev_run
-        or options.min_steps
-        or not isinstance(options.profiler, PassThroughProfiler)
+        or any(_watches_steps(callback, trainer) for callback in trainer.callbacks)
     )
 
 
