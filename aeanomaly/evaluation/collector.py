@@ -23,7 +23,6 @@ class Collector:
     known before the pass ends; for them, and only then, the output fields they read are kept instead.
 
     Args:
-        detector: whose scores are computed.
         fits: whether scores and calibration are fitted on this pass.
 
     Attributes:
@@ -57,12 +56,11 @@ class Collector:
         self._loss_sum = self._loss_sum + float(loss) * count
         self._loss_count += count
 
-    def mean_loss(self, strategy: Strategy) -> Tensor:
-        """Mean loss over the normal images of all devices; call it when the pass is over, on every device."""
+    def mean_loss(self, strategy: Strategy) -> float:
+        """Mean loss over the normal images of all devices, in float32 as it is logged; every device must call it."""
         pair = torch.tensor([[self._loss_sum, self._loss_count]], dtype=torch.float64)
         total, count = gather_rows(pair, strategy).sum(0).tolist()
-        # On the device, because Lightning reduces what is logged there; NCCL knows no tensors on the CPU.
-        return torch.tensor(total / count if count else torch.nan, dtype=torch.float32, device=strategy.root_device)
+        return torch.tensor(total / count if count else torch.nan, dtype=torch.float32).item()
 
     def normal_outputs(self, reads: Iterable[str], strategy: Strategy) -> Output:
         """The kept fields of the normal images of all devices, ordered by index."""
@@ -85,14 +83,8 @@ class Collector:
         columns = self._local_columns() | self._deferred_scores()
         gathered = gather_in_order(columns, columns["index"], strategy)
         rows = {name: column.cpu() for name, column in gathered.items()}
-        evaluation = Evaluation(
-            scores={name: rows[name] for name in self.detector.scores if name in rows},
-            thresholds={},
-            code=rows["code"],
-            label=rows["label"],
-            is_anomaly=rows["is_anomaly"],
-            index=rows["index"],
-        )
+        known = {name: rows[name] for name in self.detector.scores if name in rows}
+        evaluation = Evaluation(known, {}, rows["code"], rows["label"], rows["is_anomaly"], rows["index"])
         for name, scores in evaluation.scores.items():
             if self.fits:
                 self.detector.calibration(name).fit(evaluation.normal(name))
