@@ -20,38 +20,26 @@ from aeanomaly.runs.files import write_whole
 FREE_OF_CHECKPOINT = ("steps_per_call", "cuda_graph", "thresholds")
 
 
-def read_hyperparameters(path: Path, resume: bool = False) -> dict[str, Any]:
-    """The model's configuration as saved in a checkpoint; empty if it was not trained from the command line.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds; its weights stay in the file until they are used.
 
-    Args:
-        path: the checkpoint.
-        resume: whether training shall go on from it, which needs more than the weights.
-
-    Raises:
-        UserError: if the file is missing or not a checkpoint, or holds too little.
-    """
-    content = _read(path)
-    if resume and "optimizer_states" not in content:
-        raise UserError(f"{path} holds weights only: they can be tested, but `fit` cannot go on from them")
-    return {key: value for key, value in content.get("hyper_parameters", {}).items() if key != "_instantiator"}
-
-
-def read_val_metrics(path: Path) -> dict[str, float]:
-    """The ``val/*`` values of a checkpoint's own weights, by tag; empty if it was saved before any validation.
+    Besides Lightning's own keys, as far as they were known: ``hyper_parameters``, the model's configuration, if it was
+    trained from the command line; ``val_metrics``, the ``val/*`` values of these weights by tag; ``threads``, the number
+    of threads that trained them.
 
     Raises:
         UserError: if the file is missing or not a checkpoint.
     """
-    return dict(_read(path).get("val_metrics", {}))
-
-
-def read_threads(path: Path) -> int | None:
-    """The number of threads that trained the weights of a checkpoint, as far as it is known.
-
-    Raises:
-        UserError: if the file is missing or not a checkpoint.
-    """
-    return _read(path).get("threads")
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint file {str(path)!r}")
+    try:
+        # mmap: only the structure is read here; the weights are read once, when the trainer loads them.
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        for key in ("state_dict", "pytorch-lightning_version"):
+            content[key]
+    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
+        raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
+    return content
 
 
 def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, float]) -> None:
@@ -63,19 +51,6 @@ def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, floa
     stream = io.BytesIO()
     torch.save(content, stream)
     write_whole(path, stream.getvalue())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"there is no checkpoint file {str(path)!r}")
-    try:
-        # mmap: only the structure is read here; the weights are read once, when the trainer loads them.
-        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        for key in ("state_dict", "pytorch-lightning_version"):
-            content[key]
-    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
-        raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
-    return content
 
 
 def find_conflict(given: dict[str, Any], saved: dict[str, Any], prefix: str = "") -> tuple[str, Any, Any] | None:

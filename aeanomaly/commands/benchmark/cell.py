@@ -57,7 +57,7 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) ->
     import torch
     from threadpoolctl import threadpool_limits
 
-    from aeanomaly.commands.fit.trainer_cli import run_trainer_command
+    from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
     from aeanomaly.commands.process_settings import process_restored
 
     folder = cell_folder(out, cell)
@@ -71,7 +71,7 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) ->
         try:
             with process_restored(), threadpool_limits(threads):
                 torch.set_num_threads(threads)
-                run_trainer_command("fit", words)
+                AnomalyCLI("fit", words)
         except UserError as error:
             print(f"aeanomaly: error: {error}")
             return Outcome(cell, f"{error}, see {log}")
