@@ -23,9 +23,8 @@ FREE_OF_CHECKPOINT = ("steps_per_call", "cuda_graph", "thresholds")
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What a checkpoint holds; its weights stay in the file until they are used.
 
-    Besides Lightning's own keys, as far as they were known: ``hyper_parameters``, the model's configuration, if it was
-    trained from the command line; ``val_metrics``, the ``val/*`` values of these weights by tag; ``threads``, the number
-    of threads that trained them.
+    Besides Lightning's own keys there may be ``hyper_parameters``, the model's configuration, if it was trained from
+    the command line; ``val_metrics``, the ``val/*`` values of these weights by tag; ``threads``, how many trained them.
 
     Raises:
         UserError: if the file is missing or not a checkpoint.
@@ -53,19 +52,17 @@ def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, floa
     write_whole(path, stream.getvalue())
 
 
-def find_conflict(given: dict[str, Any], saved: dict[str, Any], prefix: str = "") -> tuple[str, Any, Any] | None:
-    """The first key at which two configurations differ, with both values; None if they agree."""
-    for key in given:
-        here, there = given[key], saved.get(key, given[key])
-        if isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
-            here, there = dict(enumerate(here)), dict(enumerate(there))
-        if isinstance(here, dict) and isinstance(there, dict):
-            inner = find_conflict(here, there, f"{prefix}{key}.")
-            if inner:
-                return inner
-        elif here != there:
-            return f"{prefix}{key}", here, there
-    return None
+def find_conflict(given: Any, saved: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """The first key, such as ``.net.code_size``, at which two configurations differ, with both values.
+
+    None if they agree in all keys that both have.
+    """
+    if isinstance(given, list) and isinstance(saved, list) and len(given) == len(saved):
+        given, saved = dict(enumerate(given)), dict(enumerate(saved))
+    if isinstance(given, dict) and isinstance(saved, dict):
+        both = (find_conflict(given[key], saved[key], f"{name}.{key}") for key in given if key in saved)
+        return next(filter(None, both), None)
+    return (name, given, saved) if given != saved else None
 
 
 def chosen_checkpoint(trainer: Trainer) -> Path | None:

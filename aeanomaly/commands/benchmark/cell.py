@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
 from aeanomaly.commands.benchmark.grid import Cell
+from aeanomaly.commands.fit.logged import fit_logged
 from aeanomaly.errors import UserError
 from aeanomaly.runs.layout import LOGS
 from aeanomaly.runs.reading import read_run
@@ -63,23 +62,14 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool = False) ->
     folder = cell_folder(out, cell)
     if folder.exists():  # what an interrupted attempt left; a cell is short enough to be run again as a whole
         shutil.rmtree(folder)
-    folder.mkdir(parents=True)
     log = folder / "log.txt"
     words = [*cell.options, f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false"]
-    with log.open("w") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-        print("python -m aeanomaly fit", *words, flush=True)
-        try:
-            with process_restored(), threadpool_limits(threads):
-                torch.set_num_threads(threads)
-                AnomalyCLI("fit", words)
-        except UserError as error:
-            print(f"aeanomaly: error: {error}")
-            return Outcome(cell, f"{error}, see {log}")
-        except SystemExit:  # this is what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from None
-        except Exception as error:
-            traceback.print_exc()
-            return Outcome(cell, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}, see {log}")
+    try:
+        with fit_logged(folder, words), process_restored(), threadpool_limits(threads):
+            torch.set_num_threads(threads)
+            AnomalyCLI("fit", words)
+    except UserError as error:
+        return Outcome(cell, str(error))
     run = finished_run(out, cell)
     if run is None:
         lines = log.read_text().strip().splitlines()

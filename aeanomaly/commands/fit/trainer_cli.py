@@ -18,8 +18,7 @@ from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.mistakes import users_mistake
-from aeanomaly.commands.fit.report import print_report
-from aeanomaly.commands.fit.run_config import RunConfig
+from aeanomaly.commands.fit.report import RunConfig, print_report
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.one_line import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
@@ -61,6 +60,7 @@ class AnomalyCLI(LightningCLI):
         self.command, self.processors = command, processors
         # Lightning's own table of metrics cuts long names off: it is for who asks for it by --verbose.
         quiet = ["--verbose=false"] if command in ("test", "validate") else []
+        strict = {"exit_on_error": False, "allow_abbrev": False}  # raise, instead of printing the usage and leaving
         try:
             with command_process([command, *quiet, *options]):
                 super().__init__(
@@ -69,6 +69,7 @@ class AnomalyCLI(LightningCLI):
                     subclass_mode_data=True,
                     auto_configure_optimizers=False,
                     save_config_callback=RunConfig,
+                    parser_kwargs={**strict, command: strict},
                 )
         except ArgumentError as error:
             raise UserError(one_line(str(error))) from error
@@ -82,10 +83,6 @@ class AnomalyCLI(LightningCLI):
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The command at hand only, so that no parser is built for the others."""
         return {self.command: LightningCLI.subcommands()[self.command]}
-
-    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """Parsers that raise instead of printing their usage and leaving."""
-        return super().init_parser(exit_on_error=False, allow_abbrev=False, **kwargs)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Name a seed that numpy would not take, before it takes it."""
@@ -110,28 +107,23 @@ class AnomalyCLI(LightningCLI):
         conflict = find_conflict(given, saved.get("hyper_parameters", {}))
         if conflict:
             key, here, there = conflict
-            raise UserError(f"model.{key} is {here} here but {there} in {path}; drop that option")
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The configured trainer, with a run directory unless logging is off or done otherwise."""
-        options = self.config_init[self.subcommand]
-        trainer = options["trainer"]
-        if trainer.get("logger") in (None, True) and not trainer.get("fast_dev_run"):
-            root = Path(trainer.get("default_root_dir") or ".")
-            version = None
-            if self.subcommand == "fit" and options.get("ckpt_path"):
-                version = run_of_checkpoint(Path(options["ckpt_path"])).version_to_continue(root)
-            self.logger = kwargs["logger"] = RunLogger(root, version)
-            if self.logger.continued:  # its checkpoints are there on purpose
-                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        return super().instantiate_trainer(**kwargs)
+            raise UserError(f"model{key} is {here} here but {there} in {path}; drop that option")
 
     def own_callbacks(self) -> list[Callback]:
         """What every run has, whatever its config says."""
         return [RunRecord(), Interrupt()]
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """The configured trainer, with a run directory unless logging is off or done otherwise."""
         callbacks = [*callbacks, *self.own_callbacks()]
+        path = self.config_init[self.subcommand].get("ckpt_path")
+        if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
+            root = Path(config.get("default_root_dir") or ".")
+            continues = self.subcommand == "fit" and path
+            version = run_of_checkpoint(Path(path)).version_to_continue(root) if continues else None
+            self.logger = config["logger"] = RunLogger(root, version)
+            if self.logger.continued:  # its checkpoints are there on purpose
+                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         if self.subcommand != "fit":  # nothing is trained, so there is nothing to keep, nor to be warned about
             warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
             config["enable_checkpointing"] = False
@@ -162,11 +154,6 @@ class AnomalyCLI(LightningCLI):
             with contextlib.suppress(OSError):  # it holds checkpoints, or its parent those of others
                 self.unlogged.rmdir()
                 self.unlogged.parent.rmdir()
-
-    def before_instantiate_classes(self) -> None:
-        """Refuse to evaluate a net with random weights."""
-        if self.subcommand != "fit" and not self.config[self.subcommand].get("ckpt_path"):
-            raise UserError(f"{self.subcommand} needs --ckpt_path PATH, the checkpoint of a trained run")
 
     def after_instantiate_classes(self) -> None:
         """Let checkpoints describe their model, so that `LitAutoencoder.load_from_checkpoint` needs nothing else."""
