@@ -11,8 +11,6 @@ from aeanomaly.errors import UserError
 from aeanomaly.runs.config_files import read_config
 from aeanomaly.runs.layout import run_of_checkpoint
 
-_ONLY_SHOW = ("-h", "--help", "--print_config")
-
 
 def option(key: str, value: Any) -> str:
     """One word of the command line that sets a key, such as ``--model.net.code_size=5``.
@@ -33,13 +31,13 @@ def complete_options(command: str, options: list[str]) -> list[str]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-c", "--config", action="append", nargs="?", const="", default=[])
     parser.add_argument("--ckpt_path", action="append", nargs="?", const="", default=[])
+    parser.add_argument("-h", "--help", "--print_config", dest="show", action="append", nargs="?", const="")
     given, _ = parser.parse_known_args(options)
     configs = [read_config(Path(config)) for config in given.config]
     for checkpoint in given.ckpt_path:
         if not Path(checkpoint).is_file():
             raise UserError(f"--ckpt_path: there is no file {checkpoint!r}")
-    # --print_config may carry a value, as in --print_config=comments
-    if any(word.partition("=")[0] in _ONLY_SHOW or word.startswith("--help") for word in options):
+    if given.show:  # and run nothing
         return options
     named = [*(config["ckpt_path"] for config in configs if "ckpt_path" in config), *given.ckpt_path]
     if command != "fit" and not (named and named[-1]):  # it would be a net with random weights

@@ -21,15 +21,12 @@ from aeanomaly.runs.logger import RunLogger
 class RunConfig(SaveConfigCallback):
     """Saves the run's config.yaml so that ``fit --config`` of it repeats the run from its start."""
 
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Save once, on the first device, and only into a run directory."""
-        logger = trainer.logger
-        if self.already_saved or not isinstance(logger, RunLogger) or not trainer.is_global_zero:
-            return
-        config = self.config.clone()
-        config.pop("ckpt_path", None)  # repeating a run must not start from where it was resumed
-        write_whole(Path(logger.log_dir, self.config_filename), self.parser.dump(config, skip_none=False))
-        self.already_saved = True
+    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Save, if there is a run directory; called once, on the first device."""
+        if isinstance(trainer.logger, RunLogger):
+            config = self.config.clone()
+            config.pop("ckpt_path", None)  # repeating a run must not start from where it was resumed
+            write_whole(Path(trainer.logger.log_dir, "config.yaml"), self.parser.dump(config, skip_none=False))
 
 
 def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:

@@ -69,6 +69,7 @@ class AnomalyCLI(LightningCLI):
                     subclass_mode_data=True,
                     auto_configure_optimizers=False,
                     save_config_callback=RunConfig,
+                    save_config_kwargs={"save_to_log_dir": False},
                     parser_kwargs={**strict, command: strict},
                 )
         except ArgumentError as error:
