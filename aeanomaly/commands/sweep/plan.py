@@ -77,14 +77,16 @@ class Plan:
         """The options that all trials share, for ``fit``."""
         return [*(word for file in self.base for word in ("--config", file)), *self.fixed]
 
+    def trial_folder(self, number: int) -> Path:
+        """Where a trial's log and run lie."""
+        return self.out / f"trial_{number:03d}"
+
 
 def read_plan(file: Path, out: Path | None = None, trials: int | None = None, extra: Sequence[str] = ()) -> Plan:
-    """Read and check the YAML of a sweep.
+    """Read and check the YAML of a sweep. A number of trials replaces the file's.
 
     Args:
-        file: the YAML.
         out: the sweep's folder; by default ``lightning_logs/sweep_<study>``.
-        trials: what the file says, unless given.
         extra: further options of every trial, as words of the command line.
 
     Raises:
