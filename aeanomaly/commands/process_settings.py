@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -96,6 +97,8 @@ def command_process(words: Sequence[str]) -> Iterator[None]:
         # Adam's averages for pixels that are black in nearly every image decay into denormal numbers, which a CPU
         # handles in microcode: 7 % of a run of base.yaml. They are too small to change a weight. Set before the first
         # tensor operation, because threads started later inherit it and those already running do not.
+        for kind in (np.float32, np.float64):  # numpy 1 finds out its limits when asked first, and warns of a zero
+            np.finfo(kind)
         torch.set_flush_denormal(True)
         if not torch.cuda.is_available():
             # PyTorch's optimisers ask for a GPU in every step, and without one look for the driver's library anew.

@@ -12,11 +12,11 @@ from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich import box
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from aeanomaly.commands.sweep.plan import Plan, plain_key
 from aeanomaly.commands.sweep.study import ended
+from aeanomaly.commands.tables import print_whole
 from aeanomaly.runs.files import read_config, write_whole
 from aeanomaly.runs.hyperparameters import short_key
 from aeanomaly.runs.reading import LOGS
@@ -55,10 +55,7 @@ def print_report(study: Study, plan: Plan, root: str | None, console: Console) -
     console.print(told)
     if not best:
         return False
-    table = _table(best[:5])
-    # Values that are cut off would be of no use, whatever the width.
-    console.width = max(console.width, Measurement.get(console, console.options.update(width=10_000), table).maximum)
-    console.print(table)
+    print_whole(console, _table(best[:5]))
     console.print("Run the best settings, and test them:")
     console.print(f"  python -m aeanomaly fit --config {shlex.quote(str(_write_best(plan, best[0], root)))}")
     console.print("See every trial:")
