@@ -33,7 +33,8 @@ from markdown_section import Report, add_options
 from pyod_loop import pyod_options
 from torch import Tensor
 
-from aeanomaly.commands.fit.trainer_cli import AnomalyCLI, run_cli
+from aeanomaly.commands.fit.options import complete_options
+from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
 from aeanomaly.commands.process_settings import command_process
 from aeanomaly.data.table import ImageTable
 
@@ -68,9 +69,8 @@ def objects_of_test(options: argparse.Namespace, root: str) -> AnomalyCLI:
     """Everything that `test` makes for the checkpoint of one epoch of base.yaml, after it has run once."""
     run = fit_command.run_fit([*fit_command.settings(options), "--trainer.max_epochs", "1"], root)
     words = ["--ckpt_path", str(run / "checkpoints" / "last.ckpt"), *fit_command.settings(options)]
-    cli = AnomalyCLI.__new__(AnomalyCLI)
-    run_cli(cli, "test", [*words, "--trainer.default_root_dir", root, "--trainer.enable_progress_bar", "false"])
-    return cli
+    words += ["--trainer.default_root_dir", root, "--trainer.enable_progress_bar", "false"]
+    return AnomalyCLI("test", complete_options("test", words))
 
 
 def tiled(table: ImageTable, copies: int) -> ImageTable:

@@ -67,7 +67,7 @@ def metrics(run_dir: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the whole MNIST: that of the main job if it has run here, else a new one."""
-    from aeanomaly.data.sources.mnist_files import obtain
+    from aeanomaly.data.sources.mnist import obtain
     from aeanomaly.errors import UserError
 
     folder = REPOSITORY / "data"

@@ -14,13 +14,7 @@ from aeanomaly.training.module import LitAutoencoder
 class ScoreHistograms(EvaluationCallback):
     """Writes the histograms ``<stage>/<score>/normal`` and ``<stage>/<score>/anomaly`` and the precision-recall curve
     ``<stage>/<score>/pr`` to TensorBoard.
-
-    Args:
-        every_n_epochs: how often to write while fitting.
     """
-
-    def __init__(self, every_n_epochs: int = 1) -> None:
-        super().__init__(every_n_epochs)
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
         writer = self.writer(trainer)

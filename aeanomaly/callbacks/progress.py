@@ -35,12 +35,8 @@ class Progress(TQDMProgressBar):
         return dict(items)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock also when resuming in the middle of an epoch, which has no `on_train_epoch_start`."""
+        """Start the clock here, as resuming in the middle of an epoch has no `on_train_epoch_start`."""
         super().on_train_start(trainer, pl_module)
-        self._epoch_started = time.perf_counter()
-
-    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        super().on_train_epoch_start(trainer, *args)
         self._epoch_started = time.perf_counter()
 
     def on_train_batch_end(
@@ -69,6 +65,7 @@ class Progress(TQDMProgressBar):
             names = ("train/loss", "val/loss") if self._validated else ("train/loss",)  # not that of an earlier epoch
             known = {name: trainer.callback_metrics.get(name) for name in names}
             values = "".join(f"  {name} {float(value):.5f}" for name, value in known.items() if value is not None)
-            seconds = time.perf_counter() - self._epoch_started
+            now = time.perf_counter()
+            seconds, self._epoch_started = now - self._epoch_started, now
             self._validated = False
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{values}  {seconds:.1f} s", flush=True)

@@ -47,24 +47,22 @@ class CodeProjector(EvaluationCallback):
                 f"show at most {LARGEST_SPRITE}; lower one of the two"
             )
         self.images, self.thumbnail_size = images, thumbnail_size
-        self._thumbnails: list[Tensor] = []
-        self._indices: list[Tensor] = []
+        self._kept: list[tuple[Tensor, Tensor]] = []  # thumbnails and indices
 
     def on_images(self, trainer: L.Trainer, output: Output, batch: Batch, stage: str) -> None:
         """Keep the thumbnails of the images to be shown."""
         if batch.image.ndim == 4 and batch.image.shape[1] in (1, 3):
             shown = torch.isin(batch.index, self._shown(trainer, stage).to(batch.index.device))
             # Uint8 at the size in which they are shown: a thousand photographs would otherwise be a gigabyte.
-            self._thumbnails.append(thumbnails(batch.image[shown], self.thumbnail_size).cpu())
-            self._indices.append(batch.index[shown].cpu())
+            pictures = thumbnails(batch.image[shown], self.thumbnail_size).cpu()
+            self._kept.append((pictures, batch.index[shown].cpu()))
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
-        pictures, indices = self._thumbnails, self._indices
-        self._thumbnails, self._indices = [], []
+        kept, self._kept = self._kept, []
         gathered = None
-        if pictures:  # on all devices or on none: it depends on the shape of the images only
-            local = {"pictures": torch.cat(pictures)}
-            gathered = gather_in_order(local, torch.cat(indices), trainer.strategy)["pictures"].cpu()
+        if kept:  # on all devices or on none: it depends on the shape of the images only
+            pictures, indices = map(torch.cat, zip(*kept, strict=True))
+            gathered = gather_in_order({"pictures": pictures}, indices, trainer.strategy)["pictures"].cpu()
         writer = self.writer(trainer)
         if writer is None:
             return
@@ -72,10 +70,10 @@ class CodeProjector(EvaluationCallback):
         finite = evaluation.code[rows].isfinite().all(1)
         rows = rows[finite]
         if len(rows):
-            folder = Path(writer.get_logdir())
             name = "test" if stage == "test" else f"val_epoch_{trainer.current_epoch + 1}"
-            pictures_of_rows = gathered[finite] if gathered is not None else None
-            write_projection(folder, name, evaluation.code[rows], columns(evaluation, rows), pictures_of_rows)
+            shown = gathered[finite] if gathered is not None else None
+            folder, code = Path(writer.get_logdir()), evaluation.code[rows]
+            write_projection(folder, name, code, columns(evaluation, rows), shown)
 
     def _shown(self, trainer: L.Trainer, stage: str) -> Tensor:
         """Indices of at most `images` images, evenly spread over the data set of the pass."""

@@ -14,7 +14,7 @@ import yaml
 
 from aeanomaly.callbacks.base import autoencoder
 from aeanomaly.evaluation.metric_name import MetricName
-from aeanomaly.runs.checkpoints import chosen_checkpoint, read_val_metrics
+from aeanomaly.runs.checkpoints import chosen_checkpoint, read_checkpoint
 from aeanomaly.runs.environment import data_of, environment, summary
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.hyperparameters import flatten_config
@@ -84,7 +84,8 @@ class RunRecord(L.Callback):
         if trainer.is_global_zero:  # the others may not see the file
             best = chosen_checkpoint(trainer)
             # A file that is not on this disk is read for the test only, which then says its values.
-            values |= read_val_metrics(best) if best is not None and best.is_file() else _logged(trainer, "val")
+            saved = read_checkpoint(best) if best is not None and best.is_file() else None
+            values |= saved.get("val_metrics", {}) if saved is not None else _logged(trainer, "val")
         self._write(trainer, values)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -55,44 +55,31 @@ first steps:
 """
 
 
-def help_text() -> str:
-    """The help of the top level."""
-    width = max(map(len, COMMANDS))
-    return HELP.format(commands="\n".join(f"  {name:{width}}   {what}" for name, what in COMMANDS.items()))
-
-
-def fail(message: str) -> int:
-    """Print one line about a mistake and return the exit status for it."""
-    print(f"aeanomaly: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, by default that of the process.
 
     Returns:
         The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words:
-        print(help_text(), end="")
-        return 2
-    command, *options = words
-    if command in ("-h", "--help", "help"):
-        print(help_text(), end="")
-        return 0
+    command, *options = (sys.argv[1:] if argv is None else argv) or [""]
+    if command in ("", "-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        print(HELP.format(commands="\n".join(f"  {name:{width}}   {what}" for name, what in COMMANDS.items())), end="")
+        return 0 if command else 2
     if command == "--version":
         print(f"aeanomaly {__version__}")
         return 0
-    if command.startswith("-"):
-        return fail(f"the command comes first, then its options, got {command!r}; commands: {', '.join(COMMANDS)}")
-    if command not in COMMANDS:
-        return fail(f"unknown command {command!r}; {suggestion(command, COMMANDS)}")
     try:
+        if command.startswith("-"):
+            known = ", ".join(COMMANDS)
+            raise UserError(f"the command comes first, then its options, got {command!r}; commands: {known}")
+        if command not in COMMANDS:
+            raise UserError(f"unknown command {command!r}; {suggestion(command, COMMANDS)}")
         room, *verb = (command,) if command in _ROOMS else ("fit", command)
         return int(importlib.import_module(f"aeanomaly.commands.{room}.command").main(*verb, options))
     except UserError as error:
-        return fail(str(error))
+        print(f"aeanomaly: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130

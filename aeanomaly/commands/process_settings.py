@@ -10,10 +10,12 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -42,38 +44,35 @@ def process_restored() -> Iterator[None]:
     handlers (after Ctrl-C, Lightning leaves the process deaf to another), warnings, levels and handlers of the loggers
     in `_LEVELS`, the garbage collector (enabled, frozen), the treatment of denormal numbers, and the number of threads.
     """
-    argv, environment, threads = sys.argv, dict(os.environ), torch.get_num_threads()
-    collecting, frozen, flushing = gc.isenabled(), gc.get_freeze_count(), _flushes_denormal()
-    loggers = [(each, each.level, each.propagate, each.handlers[:]) for each in map(logging.getLogger, _LEVELS)]
-    main_thread = threading.current_thread() is threading.main_thread()  # only it may set handlers
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()} if main_thread else {}
-    _callers_freeze.append(bool(frozen))
-    with warnings.catch_warnings():
-        try:
-            yield
-        finally:
-            sys.argv = argv
-            os.environ.clear()
-            os.environ.update(environment)
-            for logger, level, propagate, own in loggers:
-                logger.setLevel(level)
-                logger.propagate = propagate
-                logger.handlers[:] = own
-            for number, handler in handlers.items():
-                if handler is not None and signal.getsignal(number) != handler:  # None: not set from Python
-                    signal.signal(number, handler)
-            (gc.enable if collecting else gc.disable)()
-            if not frozen:
-                gc.unfreeze()
-            _callers_freeze.pop()
-            torch.set_flush_denormal(flushing)
-            if torch.get_num_threads() != threads:
-                torch.set_num_threads(threads)
+    with ExitStack() as back, warnings.catch_warnings():
+        back.callback(setattr, sys, "argv", sys.argv)
+        back.enter_context(mock.patch.dict(os.environ))
+        for logger in map(logging.getLogger, _LEVELS):
+            back.callback(setattr, logger, "propagate", logger.propagate)
+            back.callback(setattr, logger, "handlers", logger.handlers[:])
+            back.callback(logger.setLevel, logger.level)
+        if threading.current_thread() is threading.main_thread():  # only it may set handlers
+            for number in signal.valid_signals():
+                back.callback(_restorer(signal.getsignal, signal.signal, number))
+        back.callback(gc.enable if gc.isenabled() else gc.disable)
+        _callers_freeze.append(bool(gc.get_freeze_count()))
+        if not _callers_freeze[-1]:
+            back.callback(gc.unfreeze)
+        back.callback(_callers_freeze.pop)
+        back.callback(torch.set_flush_denormal, sys.float_info.min / 2 == 0)  # whether the processor makes it zero
+        back.callback(_restorer(torch.get_num_threads, torch.set_num_threads))
+        yield
 
 
-def _flushes_denormal() -> bool:
-    """Whether the processor makes denormal numbers zero, which nothing but the result of one can tell."""
-    return sys.float_info.min / 2 == 0
+def _restorer(read: Callable[..., Any], write: Callable[..., Any], *which: Any) -> Callable[[], None]:
+    """What writes the present value back, if it has changed by then and is known: a handler may not be Python's."""
+    before = read(*which)
+
+    def restore() -> None:
+        if before is not None and read(*which) != before:
+            write(*which, before)
+
+    return restore
 
 
 @contextmanager
@@ -86,7 +85,8 @@ def command_process(words: Sequence[str]) -> Iterator[None]:
     """
     with process_restored():
         sys.argv = [sys.argv[0], *words]
-        handler = _log_handler()
+        handler = logging.StreamHandler(sys.stdout)
+        handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0 or record.levelno > logging.WARNING)
         for name, level in _LEVELS.items():
             logger = logging.getLogger(name)
             logger.setLevel(level)
@@ -94,16 +94,17 @@ def command_process(words: Sequence[str]) -> Iterator[None]:
                 logger.addHandler(handler)
                 logger.propagate = name == "aeanomaly"  # Lightning's own handler would say it once more
         _choose_warnings()
-        _quicken_arithmetic()
+        # Adam's averages for pixels that are black in nearly every image decay into denormal numbers, which a CPU
+        # handles in microcode: 7 % of a run of base.yaml. They are too small to change a weight. Set before the first
+        # tensor operation, because threads started later inherit it and those already running do not.
+        for kind in (np.float32, np.float64):  # numpy 1 finds out its limits when asked first, and warns of a zero
+            np.finfo(kind)
+        torch.set_flush_denormal(True)
+        if not torch.cuda.is_available():
+            # PyTorch's optimisers ask for a GPU in every step, and without one look for the driver's library anew.
+            os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
         _spare_imports()
         yield
-
-
-def _log_handler() -> logging.Handler:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0 or record.levelno > logging.WARNING)
-    return handler
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -121,16 +122,6 @@ def _choose_warnings() -> None:
     warnings.filterwarnings("ignore", message="The number of training batches .* smaller than the logging interval")
     # Batches are gathered from memory: worker processes would only add a copy, so the advice to use some is mistaken.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-
-
-def _quicken_arithmetic() -> None:
-    # Adam's averages for pixels that are black in nearly every image decay into denormal numbers, which a CPU handles
-    # in microcode: 7 % of a run of base.yaml. They are too small to change a weight. Set before the first tensor
-    # operation, because threads started later inherit it and those already running do not.
-    torch.set_flush_denormal(True)
-    if not torch.cuda.is_available():
-        # PyTorch's optimisers ask for a GPU in every step, and where there is none look for the driver's library anew.
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 
 @functools.cache

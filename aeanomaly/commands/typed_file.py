@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from aeanomaly.commands.one_line import one_line
+from aeanomaly.commands.parser import one_line
 from aeanomaly.errors import UserError, suggestion
 
 T = TypeVar("T")

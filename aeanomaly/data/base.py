@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.data.loading import BatchesInOrder, IndexBatches, IndexLoader, index_loader
-from aeanomaly.data.splits import Split, anomaly_mask, development_images, split_training_set
+from aeanomaly.data.splits import Split, anomaly_mask, development_images, split_training_set, which_classes
 from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, global_seed
@@ -66,8 +66,7 @@ class OneClassDataModule(L.LightningDataModule):
         test_on: Literal["test", "development"] = "test",
     ) -> None:
         super().__init__()
-        if (normal_classes is None) == (anomaly_classes is None):
-            raise UserError("give exactly one of data.normal_classes and data.anomaly_classes; set the other to null")
+        which_classes(normal_classes, anomaly_classes)
         if not 0 < val_fraction < 1:
             raise UserError(f"data.val_fraction must lie strictly between 0 and 1, got {val_fraction:g}")
         if not 0 <= contamination < 1:
@@ -147,10 +146,7 @@ class OneClassDataModule(L.LightningDataModule):
         return sizes
 
     def serve_chunks(self, most: int) -> int:
-        """Have the next training loader give chunks of batches, as far as that can be.
-
-        Args:
-            most: batches in a chunk at most.
+        """Have the next training loader give chunks of ``most`` batches, as far as that can be.
 
         Returns:
             Batches in a chunk: ``most``, or 1 where a hook of a subclass changes single batches, or where they have yet

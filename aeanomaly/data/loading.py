@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -28,16 +28,13 @@ class IndexBatches(DistributedSampler[Tensor]):
     every forward.
 
     Args:
-        length: number of images.
-        batch_size: size of a global batch, at least ``world_size``.
+        batch_size: of a global batch, at least ``world_size``.
         shuffle: the first or the second kind above.
-        seed: of the order.
-        world_size: number of devices.
-        rank: this device's number.
+        rank: this device's number among ``world_size``.
         device: where the positions are wanted; one copy for a pass.
 
     Attributes:
-        served: batches of the current pass already handed out.
+        served: batches of the current pass that an `IndexLoader` has already handed out.
         resume_at: an epoch and the batches served of it: where the next pass goes on, if it is of that epoch.
     """
 
@@ -61,12 +58,10 @@ class IndexBatches(DistributedSampler[Tensor]):
         return full + (rest >= self.num_replicas if self.shuffle else rest > 0)
 
     def __iter__(self) -> Iterator[Tensor]:
-        shares = self.shares()
-        for number in range(self.served, len(self)):
-            self.served = number + 1
-            yield shares(number)
+        share = self.shares()
+        return map(share, range(self.served, len(self)))
 
-    def shares(self) -> Any:
+    def shares(self) -> Callable[[int], Tensor]:
         """Start a pass, and return the function from the number of a batch to this device's positions in it."""
         if self.shuffle:
             # (seed, epoch) mixed so that neighbouring seeds do not share orders.
@@ -133,16 +128,15 @@ class IndexLoader(DataLoader[Batch]):
         return chunks_before(self.batches, self.batches, self.chunk_size)
 
     def __iter__(self) -> Any:
-        return super().__iter__() if self.chunk_size == 1 else self._chunks()
-
-    def _chunks(self) -> Iterator[TableChunk]:
+        """Batches, or chunks of them. A stock loader would draw a random number for each pass."""
         sampler, batches, size = self.sampler, self.batches, self.chunk_size
         share = sampler.shares()
         while sampler.served < batches:
             first = sampler.served
             # Boundaries do not depend on where a pass starts, so that a resumed one has as many chunks to come.
             end = min(first - first % size + size, batches - 1) if first < batches - 1 else batches
-            yield TableChunk(self.dataset, [share(number) for number in range(first, end)], sampler)
+            chunk = TableChunk(self.dataset, [share(number) for number in range(first, end)], sampler)
+            yield from [chunk] if size > 1 else chunk
 
     def state_dict(self) -> dict[str, int]:
         """The epoch, how many of its batches were handed out (0 after the last), and how many there are."""
@@ -153,22 +147,12 @@ class IndexLoader(DataLoader[Batch]):
         self.sampler.resume_at = (state["epoch"], state["served"])
 
 
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
 def index_loader(table: ImageTable, batches: IndexBatches, chunk_size: int = 1) -> IndexLoader:
     """The loader that joins a table and the batches to take from it.
 
-    Its constructor stays that of a `DataLoader`, because Lightning makes some loaders anew.
-
-    Args:
-        table: the images.
-        batches: which of them make up which batch.
-        chunk_size: more than 1 gives `TableChunk` objects of so many batches; see `chunks_before` for their number.
+    Its constructor stays that of a `DataLoader`, because Lightning makes some loaders anew. A ``chunk_size`` above 1
+    gives `TableChunk` objects of so many batches; see `chunks_before` for their number.
     """
-    # batch_size=None: the sampler's items are whole batches already. A generator of its own, from which a `DataLoader`
-    # draws a number in every pass: a net's noise must not depend on how often and in what way it is read.
-    loader = IndexLoader(table, batch_size=None, sampler=batches, collate_fn=_as_is, generator=torch.Generator())
+    loader = IndexLoader(table, batch_size=None, sampler=batches)  # the sampler's items are whole batches already
     loader.chunk_size = chunk_size
     return loader

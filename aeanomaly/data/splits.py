@@ -20,24 +20,28 @@ class Split:
     val_anomaly: Tensor
 
 
+def which_classes(
+    normal_classes: Sequence[int] | None, anomaly_classes: Sequence[int] | None
+) -> tuple[str, Sequence[int]]:
+    """The option that is given, and its classes; a `UserError` if both or neither are given."""
+    if normal_classes is not None and anomaly_classes is None:
+        return "normal_classes", normal_classes
+    if anomaly_classes is not None and normal_classes is None:
+        return "anomaly_classes", anomaly_classes
+    raise UserError("give exactly one of data.normal_classes and data.anomaly_classes; set the other to null")
+
+
 def anomaly_mask(labels: Tensor, normal_classes: Sequence[int] | None, anomaly_classes: Sequence[int] | None) -> Tensor:
     """Which images are anomalous, (N,) bool, from the one of the two lists that is given.
 
-    Args:
-        labels: (N,) int64 classes of the training set.
-        normal_classes: these are normal, all others anomalous (one class: one-class protocol).
-        anomaly_classes: these are anomalous, all others normal (one class: leave-one-out protocol).
+    ``labels`` are the (N,) int64 classes of the training set. One normal class is the one-class protocol, one anomalous
+    class the leave-one-out protocol.
 
     Raises:
         UserError: if both or neither are given, a class does not occur, one is named twice, or no class is left on
             one side.
     """
-    if (normal_classes is None) == (anomaly_classes is None):
-        raise UserError("give exactly one of data.normal_classes and data.anomaly_classes; set the other to null")
-    option, chosen = (
-        ("anomaly_classes", anomaly_classes) if normal_classes is None else ("normal_classes", normal_classes)
-    )
-    assert chosen is not None
+    option, chosen = which_classes(normal_classes, anomaly_classes)
     present = labels.unique().tolist()
     unknown = sorted(set(chosen) - set(present))
     if unknown:
@@ -77,9 +81,8 @@ def split_training_set(is_anomaly: Tensor, val_fraction: float, contamination: f
 
     Args:
         is_anomaly: (N,) bool.
-        val_fraction: share of the normal images held out for validation.
+        val_fraction: of the normal images.
         contamination: share of anomalies in the resulting training images.
-        seed: two equal seeds give two equal splits.
 
     Raises:
         UserError: if a side comes out empty or there are too few anomalies for the contamination.

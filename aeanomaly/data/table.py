@@ -46,9 +46,7 @@ class ImageTable(Dataset[Batch]):
     def to(self, device: torch.device, arrays: dict[tuple[int, torch.device], Tensor]) -> ImageTable | None:
         """The same table on a GPU, where a batch is gathered without a copy from the CPU; None if there is no room.
 
-        Args:
-            device: where to.
-            arrays: copies by the address of the original and their device, which tables of one array share.
+        ``arrays`` are copies by the address of the original and their device, which tables of one array share.
         """
         key = (self._images.data_ptr(), device)
         if key not in arrays:

@@ -15,14 +15,11 @@ _GRACE = 5.0  # seconds for a child to end, and to say why, by itself
 
 
 def end_together(trainer: Trainer) -> None:
-    """See to it that no process of a run on this machine outlives the one that started it.
+    """See to it that no process of a run on this machine outlives the one that started it; children may start later.
 
     The other direction, a child that fails, is Lightning's observer of child processes, or torchrun. Lightning leaves
     two cases: a first process that fails does not end its children, and children do not notice that it was killed.
     Those in a collective of gloo get an error then; those in one of NCCL wait for a timeout of ten minutes or more.
-
-    Args:
-        trainer: of the run; its children need not be there yet.
     """
     if trainer.local_rank == 0:
         atexit.register(_end_children, trainer)  # after the error has been printed

@@ -40,9 +40,7 @@ def broadcast_tensors(tensors: Mapping[str, Tensor], strategy: Strategy) -> dict
     layout = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
     received: dict[str, Tensor] = {}
     for name, (shape, dtype) in strategy.broadcast(layout).items():
-        own = tensors.get(name)
-        if own is None or not strategy.is_global_zero:
-            own = torch.empty(shape, dtype=dtype)
+        own = tensors[name] if strategy.is_global_zero else torch.empty(shape, dtype=dtype)
         received[name] = own.to(strategy.root_device).contiguous()
         torch.distributed.broadcast(received[name], 0)
     return received
@@ -57,8 +55,7 @@ def on_rank_zero(do: Callable[[], None], strategy: Strategy) -> None:
         UserError: if ``do`` raised it.
         ElsewhereError: on the other devices, for any other exception.
     """
-    failure: Exception | None = None
-    told: Exception | None = None
+    failure = told = None
     if strategy.is_global_zero:
         try:
             do()

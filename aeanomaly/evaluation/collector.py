@@ -23,7 +23,6 @@ class Collector:
     known before the pass ends; for them, and only then, the output fields they read are kept instead.
 
     Args:
-        detector: whose scores are computed.
         fits: whether scores and calibration are fitted on this pass.
 
     Attributes:
@@ -59,12 +58,11 @@ class Collector:
         self._loss_sum = self._loss_sum + float(loss) * count
         self._loss_count += count
 
-    def mean_loss(self, strategy: Strategy) -> Tensor:
-        """Mean loss over the normal images of all devices; call it when the pass is over, on every device."""
+    def mean_loss(self, strategy: Strategy) -> float:
+        """Mean loss over the normal images of all devices, in float32 as it is logged; every device must call it."""
         pair = torch.tensor([[self._loss_sum, self._loss_count]], dtype=torch.float64)
         total, count = gather_rows(pair, strategy).sum(0).tolist()
-        # On the device, because Lightning reduces what is logged there; NCCL knows no tensors on the CPU.
-        return torch.tensor(total / count if count else torch.nan, dtype=torch.float32, device=strategy.root_device)
+        return torch.tensor(total / count if count else torch.nan, dtype=torch.float32).item()
 
     def normal_outputs(self, reads: Iterable[str], strategy: Strategy) -> Output:
         """The kept fields of the normal images of all devices, ordered by index."""

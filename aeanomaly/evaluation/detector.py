@@ -23,14 +23,9 @@ class Judgement(NamedTuple):
 
 
 class Detector(nn.Module):
-    """A net, the anomaly scores of its outputs, and their calibration by normal images.
+    """A net that yields an `Output`, the anomaly scores of its outputs, and their calibration by normal images.
 
     Training, evaluation and checkpoints use this one module.
-
-    Args:
-        net: the autoencoder; its output is an `Output`.
-        scores: the anomaly scores by name.
-        thresholds: the decision rules by name.
 
     Raises:
         UserError: if a name cannot be part of a tag.
@@ -49,9 +44,12 @@ class Detector(nn.Module):
                     raise UserError(f"model.scores.{name} is made of {other!r}, which must be listed before it")
             before.add(name)
         self.net = net
-        self.scores = _named(scores)
+        try:
+            self.scores = nn.ModuleDict(dict(scores))
+        except KeyError as error:  # it has some names for itself, such as ``keys``
+            raise UserError(f"model.scores: {error.args[0]}; choose another name") from None
         self.thresholds = dict(thresholds)
-        self.calibrations = _named({name: Calibration() for name in scores})
+        self.calibrations = nn.ModuleDict({name: Calibration() for name in scores})
         self._again = any(field.startswith("again.") for score in scores.values() for field in score.reads)
 
     @property
@@ -104,15 +102,3 @@ class Detector(nn.Module):
                 "of such a run"
             )
         return score.score(output.only(score.reads))
-
-
-def _named(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
-    """A `ModuleDict`, which keeps the order.
-
-    Raises:
-        UserError: for a name that `ModuleDict` has for itself, such as ``keys``.
-    """
-    try:
-        return nn.ModuleDict(dict(modules))
-    except KeyError as error:
-        raise UserError(f"model.scores: {error.args[0]}; choose another name") from None

@@ -20,59 +20,32 @@ def ranks(scores: Tensor) -> Tensor:
     return dense
 
 
-def _operating_points(scores: Tensor, is_anomaly: Tensor) -> tuple[Tensor, Tensor]:
-    """True and false positives at every distinct threshold, from the strictest to the most lenient.
+def ranking_metrics(scores: Tensor, is_anomaly: Tensor) -> dict[str, float]:
+    """What depends on the order of the scores alone, by the names in `RANKING`.
 
-    Returns two float64 tensors that start at 0 (nothing flagged) and end at the totals (everything flagged). Images
-    with equal scores enter together, so ties are counted as ties.
-    """
-    is_anomaly = is_anomaly.cpu().bool()
-    fpr, tpr, _ = binary_roc(ranks(scores.detach().cpu()), is_anomaly.long())
-    # Rates come in float32, whose error is far below half an image: rounding gives the exact counts back.
-    anomalies = int(is_anomaly.sum())
-    return (tpr.double() * anomalies).round(), (fpr.double() * (len(is_anomaly) - anomalies)).round()
-
-
-def auroc(scores: Tensor, is_anomaly: Tensor) -> float:
-    """Area under the ROC curve: the chance that an anomaly outscores a normal image, a tie counting one half.
+    - ``auroc``: area under the ROC curve: the chance that an anomaly outscores a normal image, a tie counting one half.
+    - ``aupr``: area under the precision-recall curve as average precision (the step-wise sum), anomalies being the
+      positives. A score without information gets the share of anomalies.
+    - ``fpr95``: false positive rate at the strictest threshold that catches at least 95 % of the anomalies.
 
     Args:
         scores: (N,) anomaly scores, finite.
         is_anomaly: (N,) bool, at least one True and one False.
     """
-    true_positives, false_positives = _operating_points(scores, is_anomaly)
-    area = torch.trapezoid(true_positives, false_positives)
-    return float(area / (true_positives[-1] * false_positives[-1]))
-
-
-def aupr(scores: Tensor, is_anomaly: Tensor) -> float:
-    """Area under the precision-recall curve as average precision (the step-wise sum), anomalies being the positives.
-
-    Arguments as in `auroc`. A score without information gets the share of anomalies.
-    """
-    true_positives, false_positives = _operating_points(scores, is_anomaly)
-    precision = true_positives[1:] / (true_positives[1:] + false_positives[1:])
-    return float((true_positives.diff() * precision).sum() / true_positives[-1])
-
-
-def fpr_at_tpr(scores: Tensor, is_anomaly: Tensor, tpr: float = 0.95) -> float:
-    """False positive rate at the strictest threshold that catches at least the share ``tpr`` of the anomalies.
-
-    Arguments as in `auroc`. ``tpr=0.95`` is the field's FPR95.
-    """
-    true_positives, false_positives = _operating_points(scores, is_anomaly)
-    first = int((true_positives / true_positives[-1] >= tpr).nonzero()[0])
-    return float(false_positives[first] / false_positives[-1])
-
-
-def normal_accuracy(scores: Tensor, is_anomaly: Tensor, threshold: float) -> float:
-    """Share of the normal images that are not flagged (score at most ``threshold``): 1 minus the false alarm rate."""
-    return float((scores[~is_anomaly] <= threshold).double().mean())
-
-
-def anomaly_accuracy(scores: Tensor, is_anomaly: Tensor, threshold: float) -> float:
-    """Share of the anomalies that are flagged (score above ``threshold``)."""
-    return float((scores[is_anomaly] > threshold).double().mean())
+    is_anomaly = is_anomaly.cpu().bool()
+    # From the strictest threshold (nothing flagged) to the most lenient one (everything flagged).
+    fpr, tpr, _ = binary_roc(ranks(scores.detach().cpu()), is_anomaly.long())
+    anomalies = int(is_anomaly.sum())
+    normal = len(is_anomaly) - anomalies
+    # Rates come in float32, whose error is far below half an image: rounding gives the exact counts back.
+    caught, alarms = (tpr.double() * anomalies).round(), (fpr.double() * normal).round()
+    precision = caught[1:] / (caught[1:] + alarms[1:])
+    enough = int((caught / anomalies >= 0.95).nonzero()[0])
+    return {
+        "auroc": float(torch.trapezoid(caught, alarms) / (anomalies * normal)),
+        "aupr": float((caught.diff() * precision).sum() / anomalies),
+        "fpr95": float(alarms[enough] / normal),
+    }
 
 
 def score_metrics(scores: Tensor, is_anomaly: Tensor, thresholds: dict[str, float]) -> dict[str, float]:
@@ -84,17 +57,14 @@ def score_metrics(scores: Tensor, is_anomaly: Tensor, thresholds: dict[str, floa
     """
     if not torch.isfinite(scores).all():
         return {}
-    metrics: dict[str, float] = {}
-    anomalies, total = int(is_anomaly.sum()), len(is_anomaly)
-    if 0 < anomalies < total:
-        metrics["auroc"] = auroc(scores, is_anomaly)
-        metrics["aupr"] = aupr(scores, is_anomaly)
-        metrics["fpr95"] = fpr_at_tpr(scores, is_anomaly)
+    normal, anomalous = scores[~is_anomaly], scores[is_anomaly]
+    metrics = ranking_metrics(scores, is_anomaly) if len(normal) and len(anomalous) else {}
     for name, value in thresholds.items():
         if math.isnan(value):
             continue
-        if anomalies < total:
-            metrics[f"normal_accuracy@{name}"] = normal_accuracy(scores, is_anomaly, value)
-        if anomalies:
-            metrics[f"anomaly_accuracy@{name}"] = anomaly_accuracy(scores, is_anomaly, value)
+        # Flagged is what lies above the threshold.
+        if len(normal):
+            metrics[f"normal_accuracy@{name}"] = float((normal <= value).double().mean())
+        if len(anomalous):
+            metrics[f"anomaly_accuracy@{name}"] = float((anomalous > value).double().mean())
     return metrics

@@ -26,19 +26,16 @@ class RowBuffer:
 
     def add(self, batch: Mapping[str, Tensor]) -> None:
         """Append the (B, ...) rows of every column; all batches have the same columns, dtypes and devices."""
-        count = len(next(iter(batch.values())))
+        end = self._rows + len(next(iter(batch.values())))
         if not self._columns:
             self._columns = {name: rows.new_empty((0, *rows.shape[1:])) for name, rows in batch.items()}
         for name, rows in batch.items():
-            if self._rows + count > len(self._columns[name]):
-                self._columns[name] = self._with_room(self._columns[name], self._rows + count)
-            self._columns[name][self._rows : self._rows + count] = rows
-        self._rows += count
-
-    def _with_room(self, column: Tensor, rows: int) -> Tensor:
-        larger = column.new_empty((max(_FIRST_ROWS, rows, 2 * self._rows), *column.shape[1:]))
-        larger[: self._rows] = column[: self._rows]
-        return larger
+            column = self._columns[name]
+            if end > len(column):
+                self._columns[name] = column.new_empty((max(_FIRST_ROWS, end, 2 * self._rows), *column.shape[1:]))
+                self._columns[name][: self._rows] = column[: self._rows]
+            self._columns[name][self._rows : end] = rows
+        self._rows = end
 
     def columns(self) -> dict[str, Tensor]:
         """All (N, ...) rows added so far, by name, as views that a later `add` may or may not change."""

@@ -31,8 +31,7 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
 
     Args:
         score: its name, for the axis.
-        normal: (N normal,) scores; may be empty, as may ``anomalous``. What is not finite is left out.
-        anomalous: (N anomalous,) scores.
+        normal, anomalous: (N,) scores of each kind; may be empty. What is not finite is left out.
         thresholds: value by name; values that are not finite are left out.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")

@@ -23,8 +23,6 @@ def heat_map(
 
     Args:
         values: (R, C); NaN, where there is no value, leaves the square white.
-        rows: R names.
-        columns: C names.
         value_label: what the values are, beside the colour bar.
     """
     figure = Figure(figsize=(3.2 + 0.75 * len(columns), 1.8 + 0.5 * len(rows)), layout="constrained")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.utils import make_grid
 
 from aeanomaly.plots.kinds import ANOMALY_COLOUR, NORMAL_COLOUR
 
@@ -40,24 +39,23 @@ def reconstruction_grid(columns: Sequence[Column], captions: Mapping[str, Sequen
         columns: the images, in the order in which they are shown; one or more, all of one size.
         captions: what stands above the images, a line for each name with one text per image.
     """
-    errors = [(column.target - column.reconstruction).square().mean(0) for column in columns]
-    finite = torch.stack(errors).nan_to_num(posinf=0.0)
-    brightest = float(finite.max()) or 1.0  # one scale, so that maps can be compared
-    rows = [
-        [_colours(column.target) for column in columns],
-        [_colours(column.reconstruction) for column in columns],
-        [colormaps[_COLOURS]((error / brightest).numpy())[..., :3] for error in errors],
-    ]
-    # One picture on one pair of axes: axes for each tile would take seconds to draw.
-    tiles = [np.concatenate([_framed(tile) for tile in row], axis=1) for row in rows]
-    height, width = tiles[0].shape[0], tiles[0].shape[1] / len(columns)
+    targets = torch.stack([column.target for column in columns])
+    reconstructions = torch.stack([column.reconstruction for column in columns])
+    errors = (targets - reconstructions).square().mean(1)
+    brightest = float(errors.nan_to_num(posinf=0.0).max()) or 1.0  # one scale, so that maps can be compared
+    maps = torch.from_numpy(colormaps[_COLOURS]((errors / brightest).numpy())[..., :3]).permute(0, 3, 1, 2)
+    images = [image.nan_to_num().clamp(0, 1).expand(-1, 3, -1, -1) for image in (targets, reconstructions)]
+    # One picture on one pair of axes: axes for each tile would take seconds to draw. A tile has a white margin.
+    margin = max(1, targets.shape[2] // 20)
+    tiles = make_grid(torch.cat([*images, maps]), nrow=len(columns), padding=2 * margin, pad_value=1.0)
+    picture = tiles[:, margin:-margin, margin:-margin].permute(1, 2, 0).numpy()
+    height, width = picture.shape[0] / len(_ROWS), picture.shape[1] / len(columns)
     lines = {"index": [str(column.index) for column in columns], **captions}
     tall = _TILE * (len(_ROWS) * height / width + _LINE * len(lines))
     figure = Figure(figsize=(_TILE * len(columns) + 2.1, tall + 0.4), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(np.concatenate(tiles, axis=0), interpolation="nearest")
-    _write(axes, lines, height, width)
-    _name_kinds(axes, [column.is_anomaly for column in columns], width)
+    axes.imshow(picture, interpolation="nearest")
+    _label(axes, columns, lines, height, width)
     # Beside the error maps, and as high as they are.
     place = (width * (len(columns) + 0.1), 2 * height, 0.15 * width, height)
     scale = axes.inset_axes(place, transform=axes.transData)
@@ -66,33 +64,21 @@ def reconstruction_grid(columns: Sequence[Column], captions: Mapping[str, Sequen
     return figure
 
 
-def _write(axes: Axes, lines: Mapping[str, Sequence[str]], height: float, width: float) -> None:
-    """Names of rows and lines on the left, and the lines above the images."""
+def _label(
+    axes: Axes, columns: Sequence[Column], lines: Mapping[str, Sequence[str]], height: float, width: float
+) -> None:
+    """Names of rows and lines on the left, the lines above the images, and below these the kind of each."""
     heights = [-width * _LINE * (len(lines) - number - 0.5) for number in range(len(lines))]
+    centres = [width * (number + 0.5) for number in range(len(columns))]
     for y, texts in zip(heights, lines.values(), strict=True):
-        for number, text in enumerate(texts):
-            axes.text(width * (number + 0.5), y, text, ha="center", va="center", fontsize=7)
+        for x, text in zip(centres, texts, strict=True):
+            axes.text(x, y, text, ha="center", va="center", fontsize=7)
     middles = [height * (row + 0.5) for row in range(len(_ROWS))]
     axes.set_yticks(heights + middles, [*lines, *_ROWS], fontsize=8)
     axes.set_ylim(height * len(_ROWS), -width * _LINE * len(lines))
-
-
-def _name_kinds(axes: Axes, is_anomaly: Sequence[bool], width: float) -> None:
-    kinds = ["anomaly" if flag else "normal" for flag in is_anomaly]
     axes.tick_params(length=0, labeltop=True, labelbottom=False)  # first: the labels above are others than those below
-    axes.set_xticks([width * (number + 0.5) for number in range(len(kinds))], kinds, fontsize=8)
-    for label, flag in zip(axes.get_xticklabels(), is_anomaly, strict=True):
-        label.set_color(ANOMALY_COLOUR if flag else NORMAL_COLOUR)
-        label.set_fontweight("bold" if flag else "normal")
+    axes.set_xticks(centres, ["anomaly" if column.is_anomaly else "normal" for column in columns], fontsize=8)
+    for label, column in zip(axes.get_xticklabels(), columns, strict=True):
+        label.set_color(ANOMALY_COLOUR if column.is_anomaly else NORMAL_COLOUR)
+        label.set_fontweight("bold" if column.is_anomaly else "normal")
     axes.spines[:].set_visible(False)
-
-
-def _colours(image: Tensor) -> NDArray[np.float64]:
-    """(C, H, W) to (H, W, 3) in [0, 1]."""
-    return image.nan_to_num().clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).double().numpy()
-
-
-def _framed(tile: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A white margin of a pixel or more around an (H, W, 3) picture."""
-    margin = max(1, tile.shape[0] // 20)
-    return np.pad(tile, ((margin, margin), (margin, margin), (0, 0)), constant_values=1.0)

@@ -20,38 +20,25 @@ from aeanomaly.runs.files import write_whole
 FREE_OF_CHECKPOINT = ("steps_per_call", "cuda_graph", "thresholds")
 
 
-def read_hyperparameters(path: Path, resume: bool = False) -> dict[str, Any]:
-    """The model's configuration as saved in a checkpoint; empty if it was not trained from the command line.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds; its weights stay in the file until they are used.
 
-    Args:
-        path: the checkpoint.
-        resume: whether training shall go on from it, which needs more than the weights.
-
-    Raises:
-        UserError: if the file is missing or not a checkpoint, or holds too little.
-    """
-    content = _read(path)
-    if resume and "optimizer_states" not in content:
-        raise UserError(f"{path} holds weights only: they can be tested, but `fit` cannot go on from them")
-    return {key: value for key, value in content.get("hyper_parameters", {}).items() if key != "_instantiator"}
-
-
-def read_val_metrics(path: Path) -> dict[str, float]:
-    """The ``val/*`` values of a checkpoint's own weights, by tag; empty if it was saved before any validation.
+    Besides Lightning's own keys there may be ``hyper_parameters``, the model's configuration, if it was trained from
+    the command line; ``val_metrics``, the ``val/*`` values of these weights by tag; ``threads``, how many trained them.
 
     Raises:
         UserError: if the file is missing or not a checkpoint.
     """
-    return dict(_read(path).get("val_metrics", {}))
-
-
-def read_threads(path: Path) -> int | None:
-    """The number of threads that trained the weights of a checkpoint, as far as it is known.
-
-    Raises:
-        UserError: if the file is missing or not a checkpoint.
-    """
-    return _read(path).get("threads")
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint file {str(path)!r}")
+    try:
+        # mmap: only the structure is read here; the weights are read once, when the trainer loads them.
+        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        for key in ("state_dict", "pytorch-lightning_version"):
+            content[key]
+    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
+        raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
+    return content
 
 
 def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, float]) -> None:
@@ -65,32 +52,17 @@ def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, floa
     write_whole(path, stream.getvalue())
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"there is no checkpoint file {str(path)!r}")
-    try:
-        # mmap: only the structure is read here; the weights are read once, when the trainer loads them.
-        content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        for key in ("state_dict", "pytorch-lightning_version"):
-            content[key]
-    except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
-        raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
-    return content
+def find_conflict(given: Any, saved: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """The first key, such as ``.net.code_size``, at which two configurations differ, with both values.
 
-
-def find_conflict(given: dict[str, Any], saved: dict[str, Any], prefix: str = "") -> tuple[str, Any, Any] | None:
-    """The first key at which two configurations differ, with both values; None if they agree."""
-    for key in given:
-        here, there = given[key], saved.get(key, given[key])
-        if isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
-            here, there = dict(enumerate(here)), dict(enumerate(there))
-        if isinstance(here, dict) and isinstance(there, dict):
-            inner = find_conflict(here, there, f"{prefix}{key}.")
-            if inner:
-                return inner
-        elif here != there:
-            return f"{prefix}{key}", here, there
-    return None
+    None if they agree in all keys that both have.
+    """
+    if isinstance(given, list) and isinstance(saved, list) and len(given) == len(saved):
+        given, saved = dict(enumerate(given)), dict(enumerate(saved))
+    if isinstance(given, dict) and isinstance(saved, dict):
+        both = (find_conflict(given[key], saved[key], f"{name}.{key}") for key in given if key in saved)
+        return next(filter(None, both), None)
+    return (name, given, saved) if given != saved else None
 
 
 def chosen_checkpoint(trainer: Trainer) -> Path | None:

@@ -42,12 +42,8 @@ def summary(trainer: L.Trainer, module: L.LightningModule) -> str:
     """The first line of a run: which net, how many images, on which devices."""
     net = getattr(module, "net", module)
     count = sum(parameter.numel() for parameter in net.parameters())
-    data = data_of(trainer)
-    sizes = data.sizes() if hasattr(data, "sizes") else {}
-    images = f", {sizes['train_images']:,} training images" if sizes else ""
-    device, threads = trainer.strategy.root_device.type, torch.get_num_threads()
-    on_cpu = f" ({threads} thread{'s' if threads > 1 else ''})" if device == "cpu" else ""
-    return (
-        f"{type(net).__name__} with {count:,} parameters{images}, on {trainer.world_size} x {device}{on_cpu} at "
-        f"{trainer.precision}"
-    )
+    now = environment(trainer)
+    images = f", {now['train_images']:,} training images" if "train_images" in now else ""
+    threads = f" ({now['threads']} thread{'s' if now['threads'] > 1 else ''})" if now["accelerator"] == "cpu" else ""
+    where = f"{now['devices']} x {now['accelerator']}{threads} at {now['precision']}"
+    return f"{type(net).__name__} with {count:,} parameters{images}, on {where}"

@@ -1,13 +1,34 @@
-"""Writing files that are either absent or whole."""
+"""Reading the YAML files that users write, and writing files that are either absent or whole."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
+import uuid
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from aeanomaly.errors import UserError
+
+
+def read_config(path: Path, where: str = "--config") -> dict[str, Any]:
+    """The keys and values of a YAML file.
+
+    Raises:
+        UserError: if it is missing, which names ``where`` it was asked for; no YAML; or holds something else.
+    """
+    if not path.is_file():
+        raise UserError(f"{where}: there is no file {str(path)!r}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    if content is not None and not isinstance(content, dict):
+        raise UserError(f"{path} must hold keys and values, not {type(content).__name__}")
+    return content or {}
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -16,22 +37,13 @@ def write_whole(path: Path, content: bytes | str) -> None:
     Raises:
         UserError: if the place cannot be written to.
     """
-    data = content.encode() if isinstance(content, str) else content
-    partial: Path | None = None
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # not that of `tempfile`, whose files are private
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-            partial = Path(stream.name)
-            stream.write(data)
-        # Temporary files are private; what takes their place gets the permissions of an ordinary new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         partial.replace(path)
-        partial = None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        if partial is not None:
-            with contextlib.suppress(OSError):
-                partial.unlink()
+        with contextlib.suppress(OSError):  # mostly because it has its place by now
+            partial.unlink()

@@ -38,12 +38,11 @@ def _object(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flatten(prefix: str, value: Any, flat: dict[str, int | float | str]) -> None:
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        value = dict(enumerate(value))
     if isinstance(value, dict):
         for key, item in _object(value).items():
             _flatten(f"{prefix}.{key}" if prefix else str(key), item, flat)
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        for number, item in enumerate(value):
-            _flatten(f"{prefix}.{number}", item, flat)
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and prefix not in _ALWAYS_TEXT:
         flat[prefix] = value
     elif isinstance(value, list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from aeanomaly.errors import UserError
-from aeanomaly.runs.layout import LOGS
+from aeanomaly.runs.reading import LOGS
 
 
 class RunLogger(TensorBoardLogger):
@@ -59,9 +60,6 @@ class RunLogger(TensorBoardLogger):
         Its metrics are the scalars logged already. The usual list of columns is left out: TensorBoard would take that
         of whichever run comes first for all runs, hiding what only others have. Without it, TensorBoard makes its own
         from all runs, with the hyperparameters that differ in front.
-
-        Args:
-            parameters: flat and plain.
         """
         _columns, start, end = hparams(dict(parameters), {})
         writer = self.experiment._get_file_writer()
@@ -104,13 +102,11 @@ def claim_version(folder: Path) -> int:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [int(match[1]) for path in folder.iterdir() if (match := re.fullmatch(r"version_(\d+)", path.name))]
-        number = max(taken, default=-1) + 1
         while True:
-            try:
+            taken = [int(match[1]) for path in folder.iterdir() if (match := re.fullmatch(r"version_(\d+)", path.name))]
+            number = max(taken, default=-1) + 1
+            with contextlib.suppress(FileExistsError):
                 (folder / f"version_{number}").mkdir()
                 return number
-            except FileExistsError:
-                number += 1
     except OSError as error:
         raise UserError(f"cannot make a run directory in {folder}: {error.strerror or error}") from None

@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from google.protobuf import text_format
 from PIL import Image
@@ -59,8 +58,7 @@ def write_projection(
     """Write one set of points for the Projector, replacing an earlier one of the same name and keeping all others.
 
     Args:
-        folder: of the run, where its event file lies.
-        name: of the set; becomes the folder ``projector/<name>``.
+        folder: of the run, where its event file lies; the set goes into ``projector/<name>`` of it.
         code: (N, D) finite float32, N at least 1. The Projector draws nothing below three dimensions, so a smaller
             code gets zeros beside it.
         columns: N values each by name, to colour and label the points by; two columns or more.
@@ -70,47 +68,36 @@ def write_projection(
         UserError: if the place cannot be written to.
     """
     code = pad(code, (0, max(0, 3 - code.shape[1])))
-    place = f"projector/{name}"
-    entry = EmbeddingInfo(
-        tensor_name=name,
-        tensor_shape=list(code.shape),
-        tensor_path=f"{place}/codes.tsv",
-        metadata_path=f"{place}/metadata.tsv",
-    )
-    write_whole(folder / entry.tensor_path, _table(code.tolist(), "{:.6g}"))
-    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
-    write_whole(folder / entry.metadata_path, _table(rows, "{}"))
+    entry = EmbeddingInfo(tensor_name=name, tensor_shape=list(code.shape))
+
+    def put(file: str, content: str | bytes) -> str:
+        place = f"projector/{name}/{file}"
+        write_whole(folder / place, content)
+        return place
+
+    entry.tensor_path = put("codes.tsv", _table(code.tolist(), "{:.6g}"))
+    entry.metadata_path = put("metadata.tsv", _table([tuple(columns), *zip(*columns.values(), strict=True)], "{}"))
     if thumbnails is not None:
-        entry.sprite.image_path = f"{place}/sprite.png"
+        entry.sprite.image_path = put("sprite.png", _sprite(thumbnails))
         entry.sprite.single_image_dim.extend([thumbnails.shape[3], thumbnails.shape[2]])
-        write_whole(folder / entry.sprite.image_path, _sprite(thumbnails))
-    # Last, so that TensorBoard, which may be watching, never reads of files that are not there yet.
-    write_whole(folder / _CONFIG, text_format.MessageToString(_with_entry(folder / _CONFIG, entry)))
+    config = ProjectorConfig()
+    if (folder / _CONFIG).is_file():
+        text_format.Parse((folder / _CONFIG).read_text(), config)
+    others = [other for other in config.embeddings if other.tensor_name != name]
+    # The Projector opens on the first: the newest. This file comes last, so that TensorBoard, which may be watching,
+    # never reads of files that are not there yet.
+    write_whole(folder / _CONFIG, text_format.MessageToString(ProjectorConfig(embeddings=[entry, *others])))
 
 
 def _table(rows: Sequence[Sequence[object]], form: str) -> str:
     return "".join("\t".join(form.format(value) for value in row) + "\n" for row in rows)
 
 
-def _with_entry(path: Path, entry: EmbeddingInfo) -> ProjectorConfig:
-    """The configuration in ``path``, if there is one, with an entry added or replaced."""
-    config = ProjectorConfig()
-    if path.is_file():
-        text_format.Parse(path.read_text(), config)
-    others = [other for other in config.embeddings if other.tensor_name != entry.tensor_name]
-    del config.embeddings[:]
-    # The Projector opens on the first: the newest.
-    config.embeddings.extend([entry, *others])
-    return config
-
-
 def _sprite(thumbnails: Tensor) -> bytes:
     """(N, C, h, w) uint8 as a PNG of as many rows as columns, filled row by row."""
-    count, _, height, width = thumbnails.shape
-    side = sprite_side(count)
-    canvas = np.zeros((side * side, height, width, 3), dtype=np.uint8)
-    canvas[:count] = thumbnails.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
-    picture = canvas.reshape(side, side, height, width, 3).swapaxes(1, 2).reshape(side * height, side * width, 3)
+    side = sprite_side(len(thumbnails))
+    filled = pad(thumbnails.expand(-1, 3, -1, -1), (0, 0, 0, 0, 0, 0, 0, side * side - len(thumbnails)))
+    rows = filled.unflatten(0, (side, side)).permute(0, 3, 1, 4, 2)  # row, height, column, width, channel
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="PNG", optimize=True)
+    Image.fromarray(rows.flatten(2, 3).flatten(0, 1).numpy()).save(stream, format="PNG", optimize=True)
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""Run directories: finding them, and reading what they hold without torch."""
+"""Run directories: where they lie, finding them, and reading what they hold without torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ import yaml
 from aeanomaly.errors import UserError
 from aeanomaly.runs.hyperparameters import flatten_config
 
+LOGS = "lightning_logs"
 Value: TypeAlias = int | float | str
 
 _METRICS, _CONFIG, _PREDICTIONS = "metrics.json", "config.yaml", "predictions.csv"
@@ -35,15 +36,15 @@ class Run:
         record: metrics.json as it is; empty if there is none to be read.
         hyperparameters: the flat config (see `flatten_config`), with the seed, precision, accelerator and number of
             devices that took effect; None if there is no config to be read.
-        unfinished: reasons why the run counts as unfinished.
-        broken: reasons why it counts as broken. Its values may still be of use.
+        status: ``ok``, ``unfinished`` or ``broken``. Even then its values may be of use.
+        reason: why the status is not ``ok``; empty if it is.
     """
 
     path: Path
     record: dict[str, Any]
     hyperparameters: dict[str, Value] | None
-    unfinished: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()
+    status: str = "ok"
+    reason: str = ""
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -54,16 +55,6 @@ class Run:
     def finished(self) -> bool:
         """Whether it was tested to the end."""
         return "test_seconds" in self.record
-
-    @property
-    def status(self) -> str:
-        """``ok``, ``unfinished`` or ``broken``."""
-        return "broken" if self.broken else "unfinished" if self.unfinished else "ok"
-
-    @property
-    def reason(self) -> str:
-        """Why the status is not ``ok``; empty if it is."""
-        return "; ".join(self.broken + self.unfinished)
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
@@ -126,68 +117,83 @@ def run_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 def read_run(path: Path) -> Run:
     """Read a run directory. Whatever is wrong with it becomes a reason in the result, never an exception."""
-    record: dict[str, Any] = {}
-    hyperparameters: dict[str, Value] | None = None
-    unfinished: list[str] = []
     broken: list[str] = []
-    try:
-        record = _read_metrics(path / _METRICS)
-    except FileNotFoundError:
+    unfinished: list[str] = []
+    record = _read(path / _METRICS, _record, broken)
+    hyperparameters = _read(path / _CONFIG, _hyperparameters, broken)
+    if record is None and hyperparameters is None:
+        unfinished.append(f"neither {_METRICS} nor {_CONFIG}: just started, or stopped at once")
+    elif record is None:
         only = "only predictions" if (path / _PREDICTIONS).is_file() else "still running, or stopped early"
         unfinished.append(f"no {_METRICS}: {only}")
-    except (OSError, ValueError) as error:
-        broken.append(_reason(_METRICS, error))
-    else:
-        if record.get("trial") == "pruned":
-            unfinished.append("pruned by its sweep")
-        elif record.get("trial") != "complete" and not any(name.startswith("test/") for name in record):
-            unfinished.append("no test values: only validated, or stopped before its test")
-    try:
-        hyperparameters = _read_hyperparameters(path / _CONFIG, record)
-    except FileNotFoundError:
-        if (path / _METRICS).exists():
-            broken.append(f"no {_CONFIG}: its hyperparameters are unknown")
-        else:
-            unfinished = [f"neither {_METRICS} nor {_CONFIG}: just started, or stopped at once"]
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        broken.append(_reason(_CONFIG, error))
+    elif record.get("trial") == "pruned":
+        unfinished.append("pruned by its sweep")
+    elif record and record.get("trial") != "complete" and not any(name.startswith("test/") for name in record):
+        unfinished.append("no test values: only validated, or stopped before its test")
+    if record is not None and hyperparameters is None:
+        broken.append(f"no {_CONFIG}: its hyperparameters are unknown")
+    record = record or {}
+    if hyperparameters:
+        effective = {key: record.get(name) for name, key in _EFFECTIVE.items()}
+        hyperparameters |= {key: value for key, value in effective.items() if isinstance(value, (int, str))}
     wrong = sorted(name for name, value in record.items() if isinstance(value, float) and not math.isfinite(value))
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         broken.append(f"NaN or infinite: {', '.join(wrong[:3])}{more}")
-    return Run(path, record, hyperparameters, tuple(unfinished), tuple(broken))
+    status = "broken" if broken else "unfinished" if unfinished else "ok"
+    return Run(path, record, hyperparameters or None, status, "; ".join(broken + unfinished))
 
 
-def _read_metrics(path: Path) -> dict[str, Any]:
-    record = json.loads(path.read_text(encoding="utf-8"))
+def _read(path: Path, parse: Callable[[str], dict[str, Any]], broken: list[str]) -> dict[str, Any] | None:
+    """What a file holds; None if there is none. If it cannot be read, nothing, and ``broken`` gets the reason."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        broken.append(f"cannot read {path.name}: {error.strerror or error}")
+    except UnicodeDecodeError:
+        broken.append(f"{path.name} is not text")
+    except json.JSONDecodeError as error:
+        truncated = f"is truncated or not JSON (line {error.lineno}: {error.msg})"
+        broken.append(f"{path.name} {truncated if error.doc else 'is empty'}")
+    except yaml.MarkedYAMLError as error:
+        where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        broken.append(f"{path.name} is not YAML ({where}{error.problem})")
+    except (ValueError, yaml.YAMLError) as error:
+        broken.append(f"{path.name} is not valid: {' '.join(str(error).split())}")
+    return {}
+
+
+def _record(text: str) -> dict[str, Any]:
+    record = json.loads(text)
     if not isinstance(record, dict):
         raise ValueError("it holds no names and values")
     return record
 
 
-def _read_hyperparameters(path: Path, record: dict[str, Any]) -> dict[str, Value]:
-    config = yaml.load(path.read_text(encoding="utf-8"), _YamlLoader)
+def _hyperparameters(text: str) -> dict[str, Value]:
+    config = yaml.load(text, _YamlLoader)
     if not isinstance(config, dict):
         raise ValueError("it holds no keys and values")
     for section in ("trainer", "model", "data"):
         if not isinstance(config.get(section) or {}, dict):
             raise ValueError(f"{section} holds no keys and values")
-    flat = flatten_config(config)
-    for name, key in _EFFECTIVE.items():
-        if isinstance(record.get(name), (int, str)):
-            flat[key] = record[name]
-    return flat
+    return flatten_config(config)
 
 
-def _reason(name: str, error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        where = f"line {error.lineno}: {error.msg}"
-        return f"{name} is truncated or not JSON ({where})" if error.doc else f"{name} is empty"
-    if isinstance(error, yaml.MarkedYAMLError):
-        where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        return f"{name} is not YAML ({where}{error.problem})"
-    if isinstance(error, UnicodeDecodeError):
-        return f"{name} is not text"
-    if isinstance(error, OSError):
-        return f"cannot read {name}: {error.strerror or error}"
-    return f"{name} is not valid: {' '.join(str(error).split())}"
+def run_of_checkpoint(path: Path) -> Path | None:
+    """The run directory that a checkpoint lies in, going by the layout ``version_N/checkpoints/*.ckpt``, if any."""
+    return path.resolve().parent.parent if path.parent.name == "checkpoints" else None
+
+
+def version_to_continue(checkpoint: Path, root: Path) -> int | None:
+    """N of ``version_N`` under ``root`` if the checkpoint's run is unfinished and so can go on in its own directory.
+
+    A finished run is left as it is: training it further makes a new run.
+    """
+    folder = run_of_checkpoint(checkpoint)
+    if folder is None or folder.parent.resolve() != (root / LOGS).resolve():
+        return None
+    match = re.fullmatch(r"version_(\d+)", folder.name)
+    return int(match[1]) if match and not read_run(folder).finished else None

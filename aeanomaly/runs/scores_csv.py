@@ -10,9 +10,7 @@ from aeanomaly.outputs import Evaluation
 def scores_csv(evaluation: Evaluation, decisions: bool = False) -> str:
     """One row per image: index, class, is_anomaly, one column per score.
 
-    Args:
-        evaluation: the images and their scores.
-        decisions: leave out the truth and add a column ``<score>@<threshold>`` of 0 and 1 per threshold.
+    With ``decisions``, without the truth, and with a column ``<score>@<threshold>`` of 0 and 1 per threshold.
     """
     columns: dict[str, list[str]] = {"index": [str(i) for i in evaluation.index.tolist()]}
     if not decisions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -22,9 +22,9 @@ class Spread:
     std: float | None
     n: int
 
-    def text(self, number: Callable[[float], str]) -> str:
-        """The mean and, if there is one, ± the deviation, both written by ``number``."""
-        return number(self.mean) + (f" ± {number(self.std)}" if self.std is not None else "")
+    def __format__(self, spec: str) -> str:
+        """The mean and, if there is one, ± the deviation, both as numbers with this ``spec``."""
+        return " ± ".join(format(value, spec) for value in (self.mean, self.std) if value is not None)
 
 
 def summarize(values: Sequence[float]) -> Spread:
@@ -36,9 +36,14 @@ def summarize(values: Sequence[float]) -> Spread:
     return Spread(statistics.fmean(finite), statistics.stdev(finite), len(finite))
 
 
-def best_mean(spreads: Iterable[Spread], higher_is_better: bool | None) -> float | None:
-    """The best of the finite means, to be shown in bold; None for fewer than two, or where neither way is better."""
-    means = [spread.mean for spread in spreads if math.isfinite(spread.mean)]
-    if higher_is_better is None or len(means) < 2:
-        return None
-    return max(means) if higher_is_better else min(means)
+def which_is_best(values: Sequence[object], higher_is_better: bool | None) -> list[bool]:
+    """For each value whether it is a `Spread` with the best finite mean, to be shown in bold.
+
+    None is if fewer than two have a finite mean, or where neither way is better.
+    """
+    means = [value.mean if isinstance(value, Spread) else math.nan for value in values]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    if higher_is_better is None or len(finite) < 2:
+        return [False] * len(values)
+    best = max(finite) if higher_is_better else min(finite)
+    return [mean == best for mean in means]

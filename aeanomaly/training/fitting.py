@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import Strategy
 
 from aeanomaly.distributed.gather import broadcast_tensors, gather_in_order, on_rank_zero
 from aeanomaly.errors import UserError
@@ -14,7 +14,6 @@ from aeanomaly.evaluation.collector import Collector
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.evaluation.row_buffer import RowBuffer
 from aeanomaly.outputs import Output
-from aeanomaly.scores.base import Score
 
 
 def fit_scores(collector: Collector, trainer: L.Trainer) -> None:
@@ -25,25 +24,19 @@ def fit_scores(collector: Collector, trainer: L.Trainer) -> None:
     Raises:
         UserError: if a score cannot be fitted, or needs training images that the data module does not offer.
     """
-    detector = collector.detector
+    detector, strategy = collector.detector, trainer.strategy
     waiting = {name: score for name, score in detector.score_modules.items() if name in collector.deferred}
     on_training = {name: score for name, score in waiting.items() if score.fitted_on == "train"}
     if on_training:
         fields = sorted({field for score in on_training.values() for field in score.reads})
-        outputs = _training_outputs(fields, detector, trainer, next(iter(on_training)))
+        training = _training_outputs(fields, detector, trainer, next(iter(on_training)))
     for name, score in waiting.items():
-        if name in on_training:
-            _fit_everywhere(score, outputs.only(score.reads), trainer.strategy)
-        else:
-            _fit_everywhere(score, collector.normal_outputs(score.reads, trainer.strategy), trainer.strategy)
-
-
-def _fit_everywhere(score: Score, outputs: Output, strategy: Strategy) -> None:
-    """Fit on the first device and send the fitted buffers to the others."""
-    on_rank_zero(lambda: score.fit(outputs), strategy)
-    if getattr(strategy, "world_size", 1) > 1:
-        # load_state_dict also resizes buffers to the fitted shape.
-        score.load_state_dict(broadcast_tensors(dict(score.named_buffers()), strategy))
+        reads = score.reads
+        outputs = training.only(reads) if name in on_training else collector.normal_outputs(reads, strategy)
+        on_rank_zero(partial(score.fit, outputs), strategy)
+        if trainer.world_size > 1:
+            # load_state_dict also resizes buffers to the fitted shape.
+            score.load_state_dict(broadcast_tensors(dict(score.named_buffers()), strategy))
 
 
 @torch.no_grad()

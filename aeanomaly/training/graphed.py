@@ -6,6 +6,7 @@ Launching the kernels of a small net takes a CPU longer than a GPU needs to run 
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Callable
 from typing import Any
@@ -21,17 +22,14 @@ Terms = dict[str, Tensor]
 
 
 class _Loss(nn.Module):
-    """The terms of a net's training loss as a module with tensors in and out, which is what can be recorded."""
+    """The terms of a net's training loss as a module that is called, which is what can be recorded."""
 
     def __init__(self, net: Autoencoder) -> None:
         super().__init__()
         self.net = net
-        self.names: tuple[str, ...] = ()
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        terms, _ = self.net.training_loss(image)
-        self.names = tuple(terms)
-        return tuple(terms.values())
+    def forward(self, image: Tensor) -> Terms:
+        return self.net.training_loss(image)[0]
 
 
 def graphed_loss(
@@ -47,10 +45,10 @@ def graphed_loss(
     Raises:
         UserError: if the net cannot be recorded, or draws random numbers on the CPU, which would stay the same.
     """
-    loss, before, cached = _Loss(net), _random_states(), torch.is_autocast_cache_enabled()
+    before, cached = _random_states(), torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)  # a recording must cast the weights anew in every step
     try:
-        replayed = record(loss, (image.clone(),))
+        replayed = record(_Loss(net), (image.clone(),))
     except (RuntimeError, AssertionError) as error:
         cause = error.__context__ or error  # ending a recording that failed raises an error of its own
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
@@ -62,16 +60,13 @@ def graphed_loss(
             "model.cuda_graph: this net draws random numbers on the CPU, which a recording would repeat in every step; "
             "draw them on the device of the images (torch.randn_like), or set model.cuda_graph to false"
         )
-    names = loss.names
 
     def terms_of(batch: Tensor) -> Terms:
-        if batch.shape != image.shape:
-            return net.training_loss(batch)[0]
-        return dict(zip(names, replayed(batch), strict=True))
+        terms: Terms = replayed(batch) if batch.shape == image.shape else net.training_loss(batch)[0]
+        return terms
 
     return terms_of
 
 
-def _random_states() -> tuple[Any, ...]:
-    numbers = np.random.get_state(legacy=True)
-    return random.getstate(), str(numbers), numbers[1].tobytes(), torch.get_rng_state().numpy().tobytes()  # type: ignore[index]
+def _random_states() -> bytes:
+    return pickle.dumps((random.getstate(), np.random.get_state(), torch.get_rng_state().numpy()))

@@ -63,7 +63,11 @@ class LitAutoencoder(TrainingModule):
         steps_per_call: int | Literal["auto"] = "auto",
         cuda_graph: bool = False,
     ) -> None:
-        super().__init__(optimizer, lr_scheduler, lr_interval, steps_per_call, cuda_graph)
+        super().__init__()
+        if steps_per_call != "auto" and steps_per_call < 1:
+            raise UserError(f"model.steps_per_call must be auto or at least 1, got {steps_per_call}")
+        self.optimizer, self.lr_scheduler, self.lr_interval = optimizer, lr_scheduler, lr_interval
+        self.steps_per_call, self.cuda_graph = steps_per_call, cuda_graph
         scores = {"reconstruction": ReconstructionError()} if scores is None else scores
         self.detector = Detector(net, scores, thresholds or {})
         self.fits_next_pass = False
@@ -103,9 +107,7 @@ class LitAutoencoder(TrainingModule):
         """Forget the previous pass."""
         self._start_pass()
 
-    def on_predict_epoch_start(self) -> None:
-        """Forget the previous pass."""
-        self._start_pass()
+    on_predict_epoch_start = on_test_epoch_start
 
     def _start_pass(self, fit: bool = False) -> None:
         self._collector, self._evaluation = Collector(self.detector, fit), None
@@ -139,7 +141,7 @@ class LitAutoencoder(TrainingModule):
 
     def validation_loss(self) -> float:
         """Mean loss of the normal images of the pass that just ended. Every device must call it, as it gathers."""
-        return float(self._collector.mean_loss(self.trainer.strategy))
+        return self._collector.mean_loss(self.trainer.strategy)
 
     def evaluation(self, refit: bool = True) -> Evaluation:
         """All images of the pass that just ended, made once. Every device must call it, as it gathers.
@@ -163,8 +165,7 @@ class LitAutoencoder(TrainingModule):
     def on_validation_epoch_end(self) -> None:
         """Log the monitored quantity, in which anomalous images have no part, and the metrics of every score."""
         if not self.trainer.sanity_checking:
-            loss = self._collector.mean_loss(self.trainer.strategy)
-            self.log(str(MetricName("val", "loss")), loss, prog_bar=True, sync_dist=True)
+            self.log(str(MetricName("val", "loss")), self.validation_loss(), prog_bar=True, sync_dist=True)
             self._log_metrics("val")
 
     def on_test_epoch_end(self) -> None:

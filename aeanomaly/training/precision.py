@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,9 +43,6 @@ def cpu_has_bfloat16(described: str | None = None) -> bool:
     """
     if described is None:
         path = Path("/proc/cpuinfo")
-        described = path.read_text() if platform.system() == "Linux" and path.exists() else ""
-    for line in described.splitlines():
-        name, _, words = line.partition(":")
-        if name.strip().lower() in ("flags", "features"):  # x86, Arm
-            return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words.split())
-    return False
+        described = path.read_text() if path.is_file() else ""
+    # `flags` is what x86 calls them, `Features` Arm.
+    return re.search(r"^(flags|Features)\s*:.*\b(avx512_bf16|amx_bf16|bf16)\b", described, re.MULTILINE) is not None

@@ -6,6 +6,7 @@ step of a small net. Where nobody would notice, a call therefore trains on a chu
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import lightning as L
@@ -28,28 +29,9 @@ from aeanomaly.training.precision import Quickest
 # a GPU takes less time than the loop around it by far, hence more of them there.
 STEPS_ON_CPU, STEPS_ON_GPU = 50, 256
 
-_CALLBACK_HOOKS = (
-    "on_train_batch_start",
-    "on_train_batch_end",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "on_before_zero_grad",
-)
-# What a module may define besides, to change how a step is taken.
-_MODULE_HOOKS = (
-    *_CALLBACK_HOOKS,
-    "on_before_batch_transfer",
-    "on_after_batch_transfer",
-    "transfer_batch_to_device",
-    "training_step",
-    "backward",
-    "configure_optimizers",
-    "configure_gradient_clipping",
-    "lr_scheduler_step",
-    "optimizer_step",
-    "optimizer_zero_grad",
-)
+# Whatever a callback or a module may define to see or change how a training step is taken.
+_OF_A_STEP = re.compile("batch|step|backward|optimizer|zero_grad|gradient")
+_OF_AN_EVALUATION = re.compile("validation|test|predict")
 
 
 def single_steps_matter(module: L.LightningModule, stock: type[L.LightningModule]) -> bool:
@@ -59,28 +41,21 @@ def single_steps_matter(module: L.LightningModule, stock: type[L.LightningModule
     mixed, a profiler, a callback with a hook for every step (unless it says ``one_hook_per_call = True``), or a hook
     of a subclass of ``stock``, the class whose own hooks know of several steps.
     """
-    trainer = module.trainer
-    return (
-        _options_count_batches(trainer)
+    trainer: Any = module.trainer
+    return bool(
+        trainer.accumulate_grad_batches != 1
+        or trainer.gradient_clip_val
+        # As floats: the integer 1 means one batch.
+        or repr(trainer.limit_train_batches) != "1.0"
+        or repr(trainer.val_check_interval) != "1.0"
+        or trainer.overfit_batches
+        or trainer.fast_dev_run
+        or trainer.min_steps
+        or not isinstance(trainer.profiler, PassThroughProfiler)
         or type(trainer.strategy) is not SingleDeviceStrategy
         or type(trainer.precision_plugin) not in (Precision, MixedPrecision, Quickest)
-        or any(getattr(type(module), hook) is not getattr(stock, hook) for hook in _MODULE_HOOKS)
-        or any(_watches_steps(callback, trainer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-    )
-
-
-def _options_count_batches(trainer: L.Trainer) -> bool:
-    options: Any = trainer
-    return bool(
-        options.accumulate_grad_batches != 1
-        or options.gradient_clip_val
-        # As floats: the integer 1 means one batch.
-        or repr(options.limit_train_batches) != "1.0"
-        or repr(options.val_check_interval) != "1.0"
-        or options.overfit_batches
-        or options.fast_dev_run
-        or options.min_steps
-        or not isinstance(options.profiler, PassThroughProfiler)
+        or _watches_each_step(module, stock)
+        or any(_watches_steps(callback, trainer) for callback in trainer.callbacks)
     )
 
 
@@ -98,6 +73,12 @@ def _watches_steps(callback: L.Callback, trainer: L.Trainer) -> bool:
         return callback.logging_interval != "epoch"
     if isinstance(callback, (BackboneFinetuning, GradientAccumulationScheduler, StochasticWeightAveraging)):
         return True  # they change what a step is between epochs
+    return _watches_each_step(callback, L.Callback)
+
+
+def _watches_each_step(owner: Any, stock: type) -> bool:
+    """Whether an object has hooks for training steps other than those of its class ``stock``."""
+    names = [name for name in dir(stock) if _OF_A_STEP.search(name) and not _OF_AN_EVALUATION.search(name)]
+    hooks = {name: hook for name in names if callable(hook := getattr(stock, name))}
     # Asked of the object, because `LambdaCallback` sets its hooks there.
-    hooks = ((getattr(callback, hook), getattr(L.Callback, hook)) for hook in _CALLBACK_HOOKS)
-    return any(getattr(own, "__func__", None) is not stock for own, stock in hooks)
+    return any(getattr(getattr(owner, name), "__func__", None) is not hook for name, hook in hooks.items())

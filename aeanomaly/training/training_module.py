@@ -25,7 +25,7 @@ from aeanomaly.training.single_steps import STEPS_ON_CPU, STEPS_ON_GPU, single_s
 
 
 class TrainingModule(L.LightningModule):
-    """Trains a net by its own loss; see `aeanomaly.training.module.LitAutoencoder` for the arguments.
+    """Trains a net by its own loss; `aeanomaly.training.module.LitAutoencoder` sets the options and explains them.
 
     Where nothing looks at single steps, a call of `training_step` is given a chunk of batches and takes a step for each
     (manual optimisation); else it is given one batch, and Lightning takes the step (automatic optimisation). Weights,
@@ -36,31 +36,19 @@ class TrainingModule(L.LightningModule):
         chunk_size: batches in a call of this fit; 1 with automatic optimisation.
         running_loss: of the steps since it was last logged.
         cut_call: set it to have the current call end with the current step; the fit must end with that call.
-
-    Raises:
-        UserError: if ``steps_per_call`` is below 1.
     """
 
     detector: Detector
-
-    def __init__(
-        self,
-        optimizer: OptimizerCallable,
-        lr_scheduler: LRSchedulerCallable | None,
-        lr_interval: Literal["epoch", "step"],
-        steps_per_call: int | Literal["auto"],
-        cuda_graph: bool,
-    ) -> None:
-        super().__init__()
-        if steps_per_call != "auto" and steps_per_call < 1:
-            raise UserError(f"model.steps_per_call must be auto or at least 1, got {steps_per_call}")
-        self.optimizer, self.lr_scheduler, self.lr_interval = optimizer, lr_scheduler, lr_interval
-        self.steps_per_call, self.cuda_graph = steps_per_call, cuda_graph
-        self.chunk_size, self.cut_call = 1, False
-        self.running_loss = RunningLoss()
-        self._recorded: Callable[[Tensor], dict[str, Tensor]] | None = None
-        self._monitor: str | None = None
-        self._restored: dict[str, Any] = {}
+    optimizer: OptimizerCallable
+    lr_scheduler: LRSchedulerCallable | None
+    lr_interval: Literal["epoch", "step"]
+    steps_per_call: int | Literal["auto"]
+    cuda_graph: bool
+    chunk_size, cut_call = 1, False
+    running_loss = RunningLoss()
+    _recorded: Callable[[Tensor], dict[str, Tensor]] | None = None
+    _monitor: str | None = None
+    _restored: dict[str, Any] | None = None
 
     @property
     def net(self) -> Autoencoder:
@@ -98,7 +86,7 @@ class TrainingModule(L.LightningModule):
         self._monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else None
         config: dict[str, Any] = {"scheduler": scheduler}
         if self.automatic_optimization:  # else `_move_schedule` does it
-            config |= {"interval": self.lr_interval} | ({"monitor": self._monitor} if self._monitor else {})
+            config |= {"interval": self.lr_interval, "monitor": self._monitor}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def training_step(self, batches: Batch | Chunk, batch_idx: int) -> Tensor | None:
@@ -132,7 +120,6 @@ class TrainingModule(L.LightningModule):
                     break
         if trainer.is_last_batch and self._monitor is None:
             self._move_schedule("epoch")
-        self._show_loss()
         return None
 
     def _loss_and_gradients(self, image: Tensor, optimizer: Any) -> Tensor:
@@ -165,40 +152,33 @@ class TrainingModule(L.LightningModule):
             if metric is not None or self._monitor is None:
                 self.lr_scheduler_step(schedulers, metric)
 
-    def _show_loss(self) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Batch | Chunk, batch_idx: int) -> None:
         """Give the latest logged point to the progress bar and to callbacks."""
+        # With automatic optimisation a step is complete only now, possibly after several batches.
+        if self.automatic_optimization and self.running_loss.due(self.global_step):
+            self.running_loss.log(self.trainer, self.global_step)
         if self.running_loss.point is not None:
             self.log("train/loss", self.running_loss.point, logger=False)
             self.running_loss.point = None
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch | Chunk, batch_idx: int) -> None:
-        """With automatic optimisation, log the loss when a step is complete, possibly after several batches."""
-        if self.automatic_optimization and self.running_loss.due(self.global_step):
-            self.running_loss.log(self.trainer, self.global_step)
-            self._show_loss()
 
     def on_train_start(self) -> None:
         """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
         self.running_loss = RunningLoss(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         self._recorded, self.cut_call = None, False
-        restore_random_state(self._restored, self.device)
-        self._restored = {}
+        restore_random_state(self._restored or {}, self.device)
+        self._restored = None
 
     def on_train_epoch_start(self) -> None:
         """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
-        self._recorded = None  # what changes from epoch to epoch (thawed layers) must not be in an old recording
         seed = global_seed()
         if seed is not None:
             torch.manual_seed((seed << 24) + (self.current_epoch << 12) + self.global_rank)
 
     def on_train_epoch_end(self) -> None:
         """Move a schedule that follows a metric; the others were moved before the validation."""
+        self._recorded = None  # what changes from epoch to epoch (thawed layers) must not be in an old recording
         if not self.automatic_optimization and self._monitor is not None:
             self._move_schedule("epoch")
-
-    def on_train_end(self) -> None:
-        """Let go of a recorded loss."""
-        self._recorded = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the random state."""

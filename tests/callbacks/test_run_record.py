@@ -17,7 +17,7 @@ from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.data.sources.digits import Digits
 from aeanomaly.errors import UserError
 from aeanomaly.models.dense import DenseAutoencoder
-from aeanomaly.runs.checkpoints import chosen_checkpoint, read_val_metrics
+from aeanomaly.runs.checkpoints import chosen_checkpoint, read_checkpoint
 from aeanomaly.runs.logger import RunLogger
 from aeanomaly.training.module import LitAutoencoder
 
@@ -54,7 +54,7 @@ def test_values_are_those_of_the_best_checkpoint_then_of_the_tested_one(tmp_path
     # The one that monitors does not come first in the list.
     last, best = LastCheckpoint(), ModelCheckpoint(monitor="val/loss", filename="best")
     trainer, module = fitted(tmp_path, last, best)
-    of_best, of_last = read_val_metrics(Path(best.best_model_path)), read_val_metrics(Path(last.best_model_path))
+    of_best, of_last = (read_checkpoint(Path(each.best_model_path))["val_metrics"] for each in (best, last))
     assert of_best["val/loss"] < 0.5 * of_last["val/loss"]
     assert {"val/loss", "val/auroc/reconstruction"} <= of_best.keys() == of_last.keys()
     assert chosen_checkpoint(trainer) == Path(best.best_model_path)
@@ -78,10 +78,10 @@ def test_without_a_monitor_they_are_those_of_the_last_validation(tmp_path: Path)
 
 def test_a_checkpoint_without_values_or_that_is_none(tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "pytorch-lightning_version": "2.6"}, tmp_path / "early.ckpt")
-    assert read_val_metrics(tmp_path / "early.ckpt") == {}
+    assert not read_checkpoint(tmp_path / "early.ckpt").get("val_metrics")
     (tmp_path / "other.ckpt").write_text("something else")
     with pytest.raises(UserError, match=r"other\.ckpt is not a readable checkpoint"):
-        read_val_metrics(tmp_path / "other.ckpt")
+        read_checkpoint(tmp_path / "other.ckpt")
 
 
 def test_a_module_of_another_kind_is_named(tmp_path: Path) -> None:

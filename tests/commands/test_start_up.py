@@ -14,7 +14,7 @@ import lightning as L
 import pytest
 import torch
 
-from aeanomaly.commands.fit.trainer_cli import AnomalyCLI, run_cli
+from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
 from aeanomaly.commands.main import main
 from aeanomaly.data.base import Arrays, OneClassDataModule
 from tests.conftest import DEBUG, REPOSITORY
@@ -79,8 +79,7 @@ def test_first_step_does_without_what_only_later_ones_need(tmp_path: Path) -> No
 
 
 def test_only_the_parser_of_the_command_is_built() -> None:
-    cli = OnlyParsed.__new__(OnlyParsed)
-    run_cli(cli, "fit", ["--config", DEBUG])
+    cli = OnlyParsed("fit", ["--config", DEBUG])
     assert cli.parsers == 2  # that of the program and that of the command
 
 

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from aeanomaly.runs.statistics import Spread, best_mean, summarize
+from aeanomaly.runs.statistics import Spread, summarize, which_is_best
 
 
 def test_mean_and_deviation_of_a_sample() -> None:
@@ -25,9 +25,9 @@ def test_values_that_are_not_finite_do_not_count() -> None:
     assert summarize([math.inf]) == Spread(math.inf, None, 0)
 
 
-def test_best_mean() -> None:
+def test_which_is_best() -> None:
     spreads = [summarize(values) for values in ([0.5, 0.7], [0.9], [math.nan], [0.1, 0.3])]
-    assert best_mean(spreads, True) == 0.9
-    assert best_mean(spreads, False) == pytest.approx(0.2)
-    assert best_mean(spreads, None) is None
-    assert best_mean(spreads[1:3], True) is None  # one alone is not the best of anything
+    assert which_is_best(spreads, True) == [False, True, False, False]
+    assert which_is_best([*spreads, None], False) == [False, False, False, True, False]
+    assert not any(which_is_best(spreads, None))
+    assert not any(which_is_best(spreads[1:3], True))  # one alone is not the best of anything

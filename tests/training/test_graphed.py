@@ -24,14 +24,14 @@ class Recorder:
     def __init__(self) -> None:
         self.recorded = self.replayed = 0
 
-    def __call__(self, loss: torch.nn.Module, arguments: tuple[Tensor]) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    def __call__(self, loss: torch.nn.Module, arguments: tuple[Tensor]) -> Callable[[Tensor], dict[str, Tensor]]:
         assert not torch.is_autocast_cache_enabled()
         self.recorded += 1
         loss(*arguments)
 
-        def replay(image: Tensor) -> tuple[Tensor, ...]:
+        def replay(image: Tensor) -> dict[str, Tensor]:
             self.replayed += 1
-            found: tuple[Tensor, ...] = loss(image)
+            found: dict[str, Tensor] = loss(image)
             return found
 
         return replay

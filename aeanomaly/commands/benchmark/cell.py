@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import traceback
 from pathlib import Path
 
 from aeanomaly.commands.benchmark.grid import Cell
+from aeanomaly.commands.fit.logged import fit_logged
 from aeanomaly.errors import UserError
-from aeanomaly.runs.layout import LOGS
-from aeanomaly.runs.reading import Run, read_run
+from aeanomaly.runs.reading import LOGS, Run, read_run
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:
@@ -51,29 +49,20 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool) -> tuple[C
     import torch
     from threadpoolctl import threadpool_limits
 
-    from aeanomaly.commands.fit.trainer_cli import run_trainer_command
+    from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
     from aeanomaly.commands.process_settings import process_restored
 
     folder = cell_folder(out, cell)
     if folder.exists():  # what an interrupted attempt left; a cell is short enough to be run again as a whole
         shutil.rmtree(folder)
-    folder.mkdir(parents=True)
     log = folder / "log.txt"
     words = [*cell.options, f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false"]
-    with log.open("w") as stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-        print("python -m aeanomaly fit", *words, flush=True)
-        try:
-            with process_restored(), threadpool_limits(threads):
-                torch.set_num_threads(threads)
-                run_trainer_command("fit", words)
-        except UserError as error:
-            print(f"aeanomaly: error: {error}")
-            return cell, f"{error}, see {log}"
-        except SystemExit:  # this is what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from None
-        except Exception as error:
-            traceback.print_exc()
-            return cell, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}, see {log}"
+    try:
+        with fit_logged(folder, words), process_restored(), threadpool_limits(threads):
+            torch.set_num_threads(threads)
+            AnomalyCLI("fit", words)
+    except UserError as error:
+        return cell, str(error)
     run = finished_run(out, cell)
     if run is None:
         lines = log.read_text().strip().splitlines()

@@ -5,21 +5,21 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from jsonargparse.typing import PositiveInt
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import track
 
 from aeanomaly.commands.benchmark.cell import complaint, finished_run, run_cell
 from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
-from aeanomaly.runs.layout import LOGS
+from aeanomaly.runs.reading import LOGS
 
 _DESCRIPTION = """\
 Run a grid of fits (classes x methods x seeds) and make the tables and figures of it. Finished cells are skipped, so the
@@ -53,7 +53,7 @@ def main(options: Sequence[str]) -> int:
     """Run ``benchmark`` with the words after it.
 
     Returns:
-        The exit status: 0 if every cell is finished, 1 if some failed.
+        The exit status: 0 if every cell is finished, 1 if some failed, 130 after Ctrl-C.
 
     Raises:
         UserError: for anything wrong in the options or the grid.
@@ -74,21 +74,27 @@ def main(options: Sequence[str]) -> int:
     waiting = [cell for cell in grid.cells if cell.name not in finished]
     console.print(f"{grid.name}: {len(grid.cells)} cells, {len(finished)} finished before, in {out}")
     failed = {name: reason for name, run in finished.items() if (reason := complaint(run, args.allow_subset))}
+    status = 0
     try:
-        _run(waiting, len(finished), out, args, failed, console)
+        for cell, reason in _run(waiting, out, args, console):
+            if reason:
+                failed[cell.name] = reason
+                console.print(f"failed: {cell.name}: {reason}")
     except KeyboardInterrupt:
         console.print("Interrupted: cells in flight are lost, finished ones are kept. The same command goes on.")
-        _write_results(grid, out, failed, args.allow_subset, console)
-        raise
+        status = 130
     _write_results(grid, out, failed, args.allow_subset, console)
-    return 1 if failed else 0
+    return status or (1 if failed else 0)
 
 
 def _check_out(out: Path, grid: Grid) -> None:
     """Refuse to mix two grids in one folder: cells of the same name would be taken for each other."""
     manifest = out / "cells.txt"
-    # With what the files say, not only their names: an edited config is another setting.
-    digests = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in _config_files(grid)}
+    files = {word for cell in grid.cells for before, word in pairwise(cell.options) if before == "--config"}
+    try:  # with what the files say, not only their names: an edited config is another setting
+        digests = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in files}
+    except OSError as error:
+        raise UserError(f"config {error.filename!r} of a method cannot be read: {error.strerror}") from None
     cells = {
         cell.name: " ".join(f"{word}#{digests[word]}" if word in digests else word for word in cell.options)
         for cell in grid.cells
@@ -101,17 +107,8 @@ def _check_out(out: Path, grid: Grid) -> None:
     write_whole(manifest, "".join(f"{name}: {options}\n" for name, options in (before | cells).items()))
 
 
-def _config_files(grid: Grid) -> set[str]:
-    files = {word for cell in grid.cells for before, word in pairwise(cell.options) if before == "--config"}
-    for file in files:
-        if not Path(file).is_file():
-            raise UserError(f"config {file!r} of a method does not exist in the current folder")
-    return files
-
-
-def _run(
-    cells: Sequence[Cell], before: int, out: Path, args: argparse.Namespace, failed: dict[str, str], console: Console
-) -> None:
+def _run(cells: Sequence[Cell], out: Path, args: argparse.Namespace, console: Console) -> Iterable[tuple[Cell, str]]:
+    """Run the cells behind a progress bar: each, as soon as it is done, and why it failed (empty if it did not)."""
     from aeanomaly.commands.benchmark.execute import run_here, run_on_ray
 
     # By default all workers together use every core once.
@@ -121,16 +118,7 @@ def _run(
         outcomes = run_on_ray(work, cells, args.workers, args.gpus_per_cell)
     else:
         outcomes = run_here(work, cells, args.workers)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(
-        *columns, TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True), console=console
-    ) as bar:
-        task = bar.add_task("cells", total=before + len(cells), completed=before)
-        for cell, reason in outcomes:
-            if reason:
-                failed[cell.name] = reason
-                console.print(f"failed: {cell.name}: {reason}")
-            bar.advance(task)
+    return track(outcomes, f"{len(cells)} cells", total=len(cells), console=console)
 
 
 def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: bool, console: Console) -> None:

@@ -23,11 +23,10 @@ from aeanomaly.plots.roc import Curve, mean_roc
 def _auroc_map(grid: Grid, rows: Sequence[Row]) -> Figure:
     """Line of the summary by class, the mean AUROC over seeds written into each square."""
     table = table_of(rows, "auroc")
-    columns = list(dict.fromkeys(column for line in table.values() for column in line))
     return heat_map(
-        np.array([[line[column].mean for column in columns] for line in table.values()]),
+        np.array([[spread.mean for spread in line.values()] for line in table.values()]),
         list(table),
-        ["all" if column is None else str(column) for column in columns],
+        list(table[rows[0].line]),
         title=grid.name,
         row_label="method and score",
         column_label="normal class" if grid.protocol == "one-class" else "anomalous class",
@@ -60,5 +59,6 @@ def write_figures(grid: Grid, rows: Sequence[Row], out: Path) -> None:
             for line, columns in table_of(rows, measure).items():
                 for step, (column, spread) in enumerate(columns.items()):
                     if spread.n:  # the class is the step, so that a line is a chart over classes
-                        tag = f"benchmark/{measure}_mean/{line}" if column == "mean" else f"benchmark/{measure}/{line}"
-                        writer.add_scalar(tag, spread.mean, 0 if column in ("mean", None) else step)
+                        of_mean = column == "mean"
+                        tag = f"benchmark/{measure}{'_mean' if of_mean else ''}/{line}"
+                        writer.add_scalar(tag, spread.mean, 0 if of_mean else step)

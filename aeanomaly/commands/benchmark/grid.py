@@ -12,7 +12,7 @@ from typing import Any, Literal
 from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
-from aeanomaly.runs.config_files import read_config
+from aeanomaly.runs.files import read_config
 
 PROTOCOLS = {"leave-one-out": "anomaly_classes", "one-class": "normal_classes"}
 

@@ -7,13 +7,13 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aeanomaly.commands.benchmark.cell import complaint, finished_run, on_subset
 from aeanomaly.commands.benchmark.grid import Cell, Grid
+from aeanomaly.commands.tables import markdown_table
 from aeanomaly.evaluation.metric_name import RANKING, MetricName
 from aeanomaly.runs.reading import Run
-from aeanomaly.runs.statistics import Spread, best_mean, summarize
+from aeanomaly.runs.statistics import Spread, summarize, which_is_best
 
 
 @dataclass(frozen=True)
@@ -68,28 +68,23 @@ def results_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def table_of(rows: Sequence[Row], measure: str) -> dict[str, dict[Any, Spread]]:
-    """Line of the summary, then class (None without a protocol), to the spread over seeds.
+def table_of(rows: Sequence[Row], measure: str) -> dict[str, dict[str, Spread]]:
+    """Line of the summary, then class ("all" without a protocol), to the spread over seeds.
 
     The additional class ``"mean"`` is the mean over classes, taken seed by seed, so that its spread is that of the
     value a paper reports; seeds for which a class is missing are left out of it.
     """
-    lines = dict.fromkeys(row.line for row in rows)
     classes = list(dict.fromkeys(row.cell.class_ for row in rows))
-    table: dict[str, dict[Any, Spread]] = {}
-    for line in lines:
-        found = {
-            (row.cell.class_, row.cell.seed): row.values[measure]
-            for row in rows
-            if row.line == line and measure in row.values
-        }
-        seeds = list(dict.fromkeys(seed for _, seed in found))
-        table[line] = {
-            class_: summarize([found[class_, seed] for seed in seeds if (class_, seed) in found]) for class_ in classes
-        }
+    table: dict[str, dict[str, Spread]] = {}
+    for line in dict.fromkeys(row.line for row in rows):
+        found: dict[int | None, dict[int, float]] = {class_: {} for class_ in classes}  # by class and seed
+        for row in rows:
+            if row.line == line and measure in row.values:
+                found[row.cell.class_][row.cell.seed] = row.values[measure]
+        table[line] = {"all" if c is None else str(c): summarize(list(seeds.values())) for c, seeds in found.items()}
         if len(classes) > 1:
-            whole = [seed for seed in seeds if all((class_, seed) in found for class_ in classes)]
-            table[line]["mean"] = summarize([summarize([found[c, seed] for c in classes]).mean for seed in whole])
+            whole = set.intersection(*(set(seeds) for seeds in found.values()))
+            table[line]["mean"] = summarize([summarize([found[c][seed] for c in classes]).mean for seed in whole])
     return table
 
 
@@ -97,26 +92,23 @@ def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> s
     """summary.md: a table per measure, classes across, the best of each column in bold; then the missing cells."""
     seeds = sorted({cell.seed for cell in grid.cells})
     done = len({row.cell.name for row in rows})
-    text = [f"# {grid.name}", ""]
     protocol = f"Protocol: {grid.protocol}. " if grid.protocol else ""
     cells = f"{done} of {len(grid.cells)} cells, seeds {', '.join(map(str, seeds))}"
-    text.append(f"{protocol}{cells}; mean ± standard deviation.")
+    text = [f"# {grid.name}", "", f"{protocol}{cells}; mean ± standard deviation."]
     if any(on_subset(row.run) for row in rows):
         text += ["", "**Trained on a subset of the data: not comparable with published values.**"]
     if any(row.test_on != "test" for row in rows):
         text += ["", "**(development): tested on training images set aside to choose by, not on the test split.**"]
     for measure in RANKING:
         table = table_of(rows, measure)
-        columns = list(dict.fromkeys(column for line in table.values() for column in line))
-        heading = ["all" if column is None else str(column) for column in columns]
-        text += ["", f"## {measure.upper()}", ""]
-        text += [f"| score | {' | '.join(heading)} |", f"|---|{'---:|' * len(columns)}"]
         up = MetricName("test", measure).higher_is_better
-        best = {column: best_mean([line[column] for line in table.values()], up) for column in columns}
-        for name, line in table.items():
-            shown = {column: spread.text("{:.4f}".format) if spread.n else "-" for column, spread in line.items()}
-            texts = [f"**{shown[c]}**" if line[c].mean == best[c] else shown[c] for c in columns]
-            text.append(f"| {name} | {' | '.join(texts)} |")
+        columns: list[tuple[str, bool, list[str]]] = [("score", False, list(table))]
+        for class_ in next(iter(table.values()), ()):
+            spreads = [line[class_] for line in table.values()]
+            shown = [f"{spread:.4f}" if spread.n else "-" for spread in spreads]
+            best = which_is_best(spreads, up)
+            columns.append((class_, True, [f"**{c}**" if bold else c for c, bold in zip(shown, best, strict=True)]))
+        text += ["", f"## {measure.upper()}", "", *markdown_table(columns)]
     if missing:
         text += ["", "## Not finished", "", *(f"- {name}: {reason}" for name, reason in missing.items())]
     return "\n".join(text) + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from aeanomaly.errors import UserError, suggestion
@@ -14,71 +14,59 @@ from aeanomaly.runs.reading import Run, Value, natural_order
 def choose_metrics(runs: Iterable[Run], wanted: Sequence[str] | None = None) -> list[str]:
     """Full names of the metrics to show.
 
-    Args:
-        runs: whose values there are to choose from.
-        wanted: names or patterns, which mean values of the test if it has such: ``auroc/kmeans``, ``auroc`` (of every
-            score), ``*accuracy*@35``; then any others: ``val/loss`` or just ``loss``, ``val/*@35``, ``fit_seconds``.
-            By default the AUROC of every score on the test images (any test value if no run has that, ``val/loss`` if
-            none was tested), and ``fit_seconds``.
+    Those ``wanted`` are names or patterns, see `matching`. By default the AUROC of every score on the test images (any
+    test value if no run has that, ``val/loss`` if none was tested), and ``fit_seconds``.
 
     Raises:
         UserError: if no run has such a value, though they have others.
     """
     known = sorted({name for run in runs for name in run.values}, key=natural_order)
     if wanted is None:
-        # without any anomaly among the test images there is no AUROC
-        tested = {n: parts for n in known if (parts := MetricName.parse(n)) and parts.stage == "test"}
-        quality = [n for n, parts in tested.items() if parts.metric == "auroc"] or list(tested)
-        quality = quality or [n for n in known if n == "val/loss"]  # all that the trials of a sweep have to go by
+        # Without anomalies among the test images there is no AUROC; trials of a sweep have only val/loss to go by.
+        quality = next(filter(None, (matching(name, known) for name in ("test/auroc", "test", "val/loss"))), [])
         return quality + [name for name in known if name == "fit_seconds"]
     chosen: dict[str, None] = {}
     for name in wanted if known else ():
-        chosen |= dict.fromkeys(_matching(name, known))
+        found = matching(name, known)
+        if not found:
+            raise _unknown("metric", name, known)
+        chosen |= dict.fromkeys(found)
     return list(chosen)
 
 
-def _matching(name: str, known: Sequence[str]) -> list[str]:
+def matching(name: str, known: Sequence[str]) -> list[str]:
+    """Those of ``known`` that ``name`` may mean.
+
+    A full name means itself. Otherwise it may be the beginning of some, or a pattern: ``auroc`` is that of every score,
+    ``*accuracy*@35``; or their ending from a dot or slash on: ``loss``, ``code_size``. ``test/`` may be left out, and
+    values of the test come first.
+    """
     for full in (f"test/{name}", name):
         if full in known:
             return [full]
-        matching = [metric for metric in known if fnmatchcase(metric, full) or metric.startswith(f"{full}/")]
-        if matching:
-            return matching
-    if endings := [metric for metric in known if metric.endswith(f"/{name}")]:
-        return endings
-    raise UserError(f"no run has the metric {name!r}; {_hint(name, known)}")
+        found = [one for one in known if fnmatchcase(one, full) or one.startswith(f"{full}/")]
+        if found:
+            return found
+    return [one for one in known if one.endswith((f"/{name}", f".{name}"))]
 
 
-def match_name(what: str, name: str, known: Sequence[str], labels: Mapping[str, str] | None = None) -> str | None:
-    """The one of ``known`` whose full name, label or ending is ``name``; None if it fits none.
-
-    An ending begins at a dot or a slash: ``code_size`` for ``model.net.code_size``.
+def match_one(what: str, name: str, known: Sequence[str]) -> str:
+    """The one of ``known`` that ``name`` means, see `matching`.
 
     Raises:
-        UserError: if it fits several. It says ``what`` the name stands for.
+        UserError: if there is none, or several. It says ``what`` the name stands for.
     """
-    found = [full for full in known if name in (full, (labels or {}).get(full))]
-    found = found or [full for full in known if full.endswith((f".{name}", f"/{name}"))]
+    found = matching(name, known)
+    if not found:
+        raise _unknown(what, name, known)
     if len(found) > 1:
         raise UserError(f"the {what} {name!r} may be any of: {', '.join(found)}")
-    return found[0] if found else None
+    return found[0]
 
 
-def match_key(name: str, known: Sequence[str]) -> str:
-    """The hyperparameter called ``name``, see `match_name`.
-
-    Raises:
-        UserError: if it fits none of ``known``, or several.
-    """
-    key = match_name("hyperparameter", name, known)
-    if key is None:
-        raise UserError(f"no run has the hyperparameter {name!r}; {_hint(name, known)}")
-    return key
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
+def _unknown(what: str, name: str, known: Sequence[str]) -> UserError:
     parts = {part for full in known for part in re.split(r"[./]", full) if len(part) > 2}
-    return suggestion(name, known, sorted(parts))
+    return UserError(f"no run has the {what} {name!r}; {suggestion(name, known, sorted(parts))}")
 
 
 def differing(configs: Iterable[dict[str, Value] | None]) -> list[str]:

@@ -10,16 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
-from aeanomaly.commands.compare.formats import remarks, to_csv, to_json, to_markdown, to_table
+from aeanomaly.commands.compare.formats import to_csv, to_json, to_markdown, to_table
 from aeanomaly.commands.compare.table import Comparison, compare_runs, sort_rows
 from aeanomaly.commands.parser import CommandParser
+from aeanomaly.commands.tables import print_whole
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
-from aeanomaly.runs.layout import LOGS
-from aeanomaly.runs.reading import find_runs, read_run
+from aeanomaly.runs.reading import LOGS, find_runs, read_run
 
 _FORMATS: dict[str, Callable[[Comparison], str]] = {"csv": to_csv, "markdown": to_markdown, "json": to_json}
 
@@ -118,8 +116,14 @@ def main(options: Sequence[str]) -> int:
         _print(_FORMATS[printed[0]](comparison))
         if printed != ["markdown"]:  # which has them
             print(*comparison.notes, sep="\n", end="\n" if comparison.notes else "", file=sys.stderr)
-    else:
-        _show(comparison, [file for file in files.values() if file != "-"])
+        return 0
+    # Names of runs and values are shown as they are, whatever brackets and colons they have.
+    console = Console(markup=False, emoji=False, highlight=False)
+    if comparison.rows:
+        print_whole(console, to_table(comparison))
+    written = [f"Written: {file}" for file in files.values()]
+    for line in comparison.notes + comparison.troubles + written:
+        console.print(line, soft_wrap=True)
     return 0
 
 
@@ -140,26 +144,8 @@ def _compare(args: argparse.Namespace) -> Comparison:
     return comparison
 
 
-def _show(comparison: Comparison, written: list[str]) -> None:
-    # Names of runs and values are shown as they are, whatever brackets and colons they have.
-    console = Console(markup=False, emoji=False, highlight=False)
-    if comparison.rows:
-        table = to_table(comparison)
-        console.width = max(console.width, _needed_width(console, table))
-        console.print(table)
-    for line in [*remarks(comparison), *(f"Written: {file}" for file in written)]:
-        console.print(line, soft_wrap=True)
-
-
-def _needed_width(console: Console, table: Table) -> int:
-    """The width below which rich would cut values off; if nobody watches, that at which nothing needs wrapping."""
-    needed = Measurement.get(console, console.options.update(width=10_000), table)
-    return needed.minimum if console.is_terminal else needed.maximum
-
-
 def _print(text: str) -> None:
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        print(text, end="", flush=True)
     except BrokenPipeError:  # `compare --csv | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

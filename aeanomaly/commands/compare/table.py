@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from aeanomaly.commands.compare.columns import (
     choose_metrics,
     comparable,
     differing,
     higher_is_better,
-    match_key,
-    match_name,
+    match_one,
+    matching,
 )
 from aeanomaly.errors import UserError
 from aeanomaly.runs.hyperparameters import short_key
 from aeanomaly.runs.reading import Run, Value, natural_order, run_names
 from aeanomaly.runs.statistics import Spread, summarize
 
-
-@dataclass(frozen=True)
-class Row:
-    """One run, or the runs that grouping folds into one.
-
-    Attributes:
-        name: the run's short name; of several, the first one's, with ``+2`` for two more.
-        runs: the runs behind the row, at least one.
-        values: by full name; a metric that no run of the row has is missing.
-        hyperparameters: those that all its runs agree on; None if unknown.
-    """
-
-    name: str
-    runs: list[Run]
-    values: dict[str, Spread]
-    hyperparameters: dict[str, Value] | None
+# One run, or the runs that grouping folds into one, by column. Under full names, a `Spread` of each metric shown that a
+# run of the row has, and the hyperparameters they agree on. Besides `run`: its short name, of several runs the first
+# one's, with `+2` for two more; `n`: how many; `runs`: their paths; `status`: the worst of theirs; `reason`: for that.
+Row: TypeAlias = dict[str, Any]
+_ABOUT_RUNS = ("run", "n", "runs", "status", "reason")
 
 
 @dataclass
@@ -44,26 +33,22 @@ class Comparison:
     """Runs side by side, the same for the terminal and for files.
 
     Attributes:
-        runs: all of them.
-        names: their short names, by path.
         metrics: full names of the metric columns.
         keys: full names of the hyperparameter columns: those that differ between the rows.
-        labels: headings, by full name, of the metrics shown and of every hyperparameter.
+        headings: of all columns, by full name: ``run``, when grouped ``n``, the metrics, the hyperparameters.
         rows: what can be compared.
         aside: the runs that have none of the metrics: reported, not compared.
-        grouped: whether rows are means over runs.
         notes: what one must know to read the rows rightly, a line each.
+        troubles: how many runs can be compared, if not all, and a line for each that is unfinished or broken.
     """
 
-    runs: list[Run]
-    names: dict[Path, str]
     metrics: list[str]
     keys: list[str]
-    labels: dict[str, str]
+    headings: dict[str, str]
     rows: list[Row]
-    aside: list[Run]
-    grouped: bool
-    notes: list[str] = field(default_factory=list)
+    aside: list[Row]
+    notes: list[str]
+    troubles: list[str]
 
 
 def compare_runs(
@@ -82,65 +67,77 @@ def compare_runs(
     # What a run cost puts no unfinished run among the finished ones, unless the cost is all that is asked for.
     telling = [name for name in chosen if "/" in name] or chosen
     compared = [run for run in runs if any(name in run.values for name in telling)]
-    aside = [run for run in runs if not any(name in run.values for name in telling)]
+    aside = set(runs).difference(compared)
     names = run_names([run.path for run in runs])
     known = list(dict.fromkeys(key for run in compared for key in run.hyperparameters or {}))
-    by = [match_key(name, known) for name in group_by or () if known]
+    by = list(dict.fromkeys(match_one("hyperparameter", name, known) for name in group_by or () if known))
+    same = by or [key for key in known if key != "seed"]  # in all runs of a group
 
-    groups = [[run] for run in compared] if group_by is None else _group(compared, by)
-    rows = [_row(group, chosen, names) for group in groups]
-    mixed = list(dict.fromkeys(key for group in groups for key in differing(run.hyperparameters for run in group)))
-    others = [key for key in differing(row.hyperparameters for row in rows) if key not in mixed]
-    keys = list(dict.fromkeys([*by, *others]))
+    members: dict[object, list[Run]] = {}
+    for run in compared:
+        # Nobody knows what a run without hyperparameters may be averaged with.
+        alone = group_by is None or run.hyperparameters is None
+        members.setdefault(run.path if alone else _settings(run, same), []).append(run)
+    agreed: list[dict[str, Value] | None] = []  # by the runs of a group
+    mixed: dict[str, None] = {}
+    for group in members.values():
+        unlike = differing(run.hyperparameters for run in group)
+        mixed |= dict.fromkeys(unlike)
+        flat = group[0].hyperparameters
+        agreed.append(flat and {key: value for key, value in flat.items() if key not in unlike})
+    others = [key for key in differing(agreed) if key not in mixed and key not in by]
+    keys = [key for key in by + others if key not in chosen]  # metrics.json has the seed too
     notes = [f"mean ± sample standard deviation over n runs that differ in: {', '.join(mixed)}"] if mixed else []
     chosen_on = [names[run.path] for run in compared if run.record.get("test_on") == "development"]
     if chosen_on:
         which = ", ".join(chosen_on) if len(chosen_on) < len(compared) else "all runs"
         notes.append(f"test values of training images set aside to choose by, not of the test split: {which}")
+    headings = {"run": "run"}
     if group_by is not None:
-        notes += _repeats(groups, names)
-    labels = {name: name.removeprefix("test/") for name in chosen} | {key: short_key(key, known) for key in known}
-    return Comparison(list(runs), names, chosen, keys, labels, rows, aside, group_by is not None, notes)
-
-
-def _group(runs: Sequence[Run], by: Sequence[str]) -> list[list[Run]]:
-    groups: dict[object, list[Run]] = {}
+        notes += _repeats(compared, known, names)
+        headings["n"] = "n"
+    headings |= {name: name.removeprefix("test/") for name in chosen} | {key: short_key(key, known) for key in keys}
+    rows = [_row(group, flat, chosen, names) for group, flat in zip(members.values(), agreed, strict=True)]
+    troubles = [f"{len(compared)} of {len(runs)} runs can be compared."] if aside else []
     for run in runs:
-        if run.hyperparameters is None:
-            group: object = run.path  # nobody knows what it may be averaged with
-        elif by:
-            group = tuple(comparable(run.hyperparameters.get(key)) for key in by)
-        else:
-            group = _settings(run.hyperparameters, without="seed")
-        groups.setdefault(group, []).append(run)
-    return list(groups.values())
+        if run.reason:
+            troubles.append(f"{names[run.path]}: {run.status}, {run.reason}")
+        elif run in aside:
+            troubles.append(f"{names[run.path]}: has none of these metrics")
+    rows_aside = [_row([run], run.hyperparameters, [], names) for run in runs if run in aside]
+    return Comparison(chosen, keys, headings, rows, rows_aside, notes, troubles)
 
 
-def _settings(flat: dict[str, Value], without: str = "") -> frozenset[tuple[str, Value | None]]:
-    return frozenset((key, comparable(value)) for key, value in flat.items() if key != without)
+def _settings(run: Run, keys: Sequence[str]) -> tuple[Value | None, ...]:
+    flat = run.hyperparameters or {}
+    return tuple(comparable(flat.get(key)) for key in keys)
 
 
-def _repeats(groups: list[list[Run]], names: dict[Path, str]) -> list[str]:
-    """A line for each run that merely repeats another of its group, which makes the deviation look too small."""
+def _repeats(runs: Sequence[Run], known: Sequence[str], names: dict[Path, str]) -> list[str]:
+    """A line for each run that merely repeats another, which makes the deviation of their row look too small."""
     notes = []
-    for group in groups:
-        first: dict[object, Run] = {}
-        for run in group:
-            flat = run.hyperparameters or {}
-            original = first.setdefault(_settings(flat), run)
-            if original is not run and isinstance(flat["seed"], int):  # without a seed, no two runs are the same
-                notes.append(f"{names[run.path]} has the settings and seed of {names[original.path]}; both count")
+    first: dict[object, Run] = {}
+    for run in runs:
+        original = first.setdefault(_settings(run, known), run)
+        # without a seed, no two runs are the same
+        if original is not run and isinstance((run.hyperparameters or {}).get("seed"), int):
+            notes.append(f"{names[run.path]} has the settings and seed of {names[original.path]}; both count")
     return notes
 
 
-def _row(runs: list[Run], metrics: Sequence[str], names: dict[Path, str]) -> Row:
+def _row(runs: list[Run], flat: dict[str, Value] | None, metrics: Sequence[str], names: dict[Path, str]) -> Row:
     found = {metric: [run.values[metric] for run in runs if metric in run.values] for metric in metrics}
     spreads = {metric: summarize(values) for metric, values in found.items() if values}
-    flat = runs[0].hyperparameters
-    if flat is not None and len(runs) > 1:
-        mixed = differing(run.hyperparameters for run in runs)
-        flat = {key: value for key, value in flat.items() if key not in mixed}
-    return Row(names[runs[0].path] + (f" +{len(runs) - 1}" if len(runs) > 1 else ""), runs, spreads, flat)
+    more = f" +{len(runs) - 1}" if len(runs) > 1 else ""
+    reasons = [f"{names[run.path]}: {run.reason}" if more else run.reason for run in runs if run.reason]
+    about = {
+        "run": names[runs[0].path] + more,
+        "n": len(runs),
+        "runs": [str(run.path) for run in runs],
+        "status": max((run.status for run in runs), key=("ok", "unfinished", "broken").index),
+        "reason": "; ".join(reasons),
+    }
+    return {**(flat or {}), **spreads, **about}
 
 
 def sort_rows(comparison: Comparison, column: str, reverse: bool = False) -> None:
@@ -153,27 +150,21 @@ def sort_rows(comparison: Comparison, column: str, reverse: bool = False) -> Non
     Raises:
         UserError: if there is no such column, or several.
     """
-    labels = comparison.labels
-    shown = ["run", *(["n"] if comparison.grouped else []), *comparison.metrics, *comparison.keys]
-    hidden = [key for key in labels if key not in shown]
-    full = match_name("column", column, shown, labels) or match_name("column", column, hidden, labels)
-    if full is None:
-        raise UserError(
-            f"there is no column {column!r}; columns: {', '.join(labels.get(name, name) for name in shown)}"
-        )
+    shown = list(comparison.headings)
+    hidden = list(dict.fromkeys(key for row in comparison.rows for key in row if key not in _ABOUT_RUNS))
+    known = next((names for names in (shown, hidden) if matching(column, names)), None)
+    if known is None:
+        raise UserError(f"there is no column {column!r}; columns: {', '.join(comparison.headings.values())}")
+    full = match_one("column", column, known)
     descending = bool(full in comparison.metrics and higher_is_better(full)) != reverse
-    values = [(_sort_value(row, full), row) for row in comparison.rows]
+    values = [(_sort_value(row.get(full)), row) for row in comparison.rows]
     filled = sorted((pair for pair in values if pair[0] is not None), key=lambda pair: pair[0], reverse=descending)
     comparison.rows = [row for _, row in filled] + [row for value, row in values if value is None]
 
 
-def _sort_value(row: Row, full: str) -> Any:
-    """A key that orders numbers before words; None if the row has no value, or NaN."""
-    if full == "run":
-        return natural_order(row.name)
-    value = len(row.runs) if full == "n" else (row.hyperparameters or {}).get(full)
-    if full in row.values:
-        value = row.values[full].mean
+def _sort_value(value: Spread | Value | None) -> Any:
+    """A key that orders numbers before words; None if there is no value, or NaN."""
     if isinstance(value, str):
         return (1, 0, natural_order(value))
-    return None if value is None or not math.isfinite(value) else (0, value, [])
+    number = value.mean if isinstance(value, Spread) else value
+    return None if number is None or not math.isfinite(number) else (0, number, [])

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 from aeanomaly.errors import UserError
-from aeanomaly.runs.config_files import read_config
-from aeanomaly.runs.layout import run_of_checkpoint
-
-_CONFIG = ("-c", "--config")
-_ONLY_SHOW = ("-h", "--help", "--print_config")
+from aeanomaly.runs.files import read_config
+from aeanomaly.runs.reading import run_of_checkpoint
 
 
 def option(key: str, value: Any) -> str:
@@ -22,42 +20,31 @@ def option(key: str, value: Any) -> str:
     return f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
 
 
-def option_values(options: list[str], names: tuple[str, ...]) -> list[str]:
-    """All values given to an option, written as ``--name value`` or ``--name=value``."""
-    values = []
-    for position, word in enumerate(options):
-        name, equals, value = word.partition("=")
-        if name in names:
-            values.append(value if equals else next(iter(options[position + 1 :]), ""))
-    return values
-
-
 def complete_options(command: str, options: list[str]) -> list[str]:
     """Check the files that are named, and find the config of a checkpoint given without one.
 
     ``--ckpt_path`` alone is enough: the config of the run that wrote the checkpoint lies beside it.
 
-    Args:
-        command: ``fit``, ``validate``, ``test`` or ``predict``.
-        options: the words after it.
-
     Raises:
-        UserError: if a file is missing or no YAML, or there is neither a config nor a checkpoint to find it by.
+        UserError: if a file is missing or no YAML, or there is no checkpoint to evaluate, or no config beside it.
     """
-    configs, checkpoints = option_values(options, _CONFIG), option_values(options, ("--ckpt_path",))
-    for config in configs:
-        read_config(Path(config))
-    for checkpoint in checkpoints:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-c", "--config", action="append", nargs="?", const="", default=[])
+    parser.add_argument("--ckpt_path", action="append", nargs="?", const="", default=[])
+    parser.add_argument("-h", "--help", "--print_config", dest="show", action="append", nargs="?", const="")
+    given, _ = parser.parse_known_args(options)
+    configs = [read_config(Path(config)) for config in given.config]
+    for checkpoint in given.ckpt_path:
         if not Path(checkpoint).is_file():
             raise UserError(f"--ckpt_path: there is no file {checkpoint!r}")
-    # --print_config may carry a value, as in --print_config=comments
-    if configs or any(word.partition("=")[0] in _ONLY_SHOW or word.startswith("--help") for word in options):
+    if given.show:  # and run nothing
         return options
-    if checkpoints:
-        found = run_of_checkpoint(Path(checkpoints[-1])).config
-        if found is None:
-            raise UserError(f"there is no config.yaml of a run beside {checkpoints[-1]}: give it with --config")
-        return ["--config", str(found), *options]
-    if command != "fit":
+    named = [*(config["ckpt_path"] for config in configs if "ckpt_path" in config), *given.ckpt_path]
+    if command != "fit" and not (named and named[-1]):  # it would be a net with random weights
         raise UserError(f"{command} needs --ckpt_path PATH, the checkpoint of a trained run")
+    if given.ckpt_path and not configs:
+        run = run_of_checkpoint(Path(given.ckpt_path[-1]))
+        if run is None or not (run / "config.yaml").is_file():
+            raise UserError(f"there is no config.yaml of a run beside {given.ckpt_path[-1]}: give it with --config")
+        return ["--config", str(run / "config.yaml"), *options]
     return options

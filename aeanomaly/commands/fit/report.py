@@ -1,25 +1,36 @@
-"""The table that ends a run."""
+"""What a run leaves to its user: its config.yaml, and the table that ends it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import SaveConfigCallback
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from aeanomaly.evaluation.metric_name import ACCURACIES, RANKING, MetricName
+from aeanomaly.runs.files import write_whole
+from aeanomaly.runs.logger import RunLogger
+
+
+class RunConfig(SaveConfigCallback):
+    """Saves the run's config.yaml so that ``fit --config`` of it repeats the run from its start."""
+
+    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Save, if there is a run directory; called once, on the first device."""
+        if isinstance(trainer.logger, RunLogger):
+            config = self.config.clone()
+            config.pop("ckpt_path", None)  # repeating a run must not start from where it was resumed
+            write_whole(Path(trainer.logger.log_dir, "config.yaml"), self.parser.dump(config, skip_none=False))
 
 
 def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:
-    """One row per score: ranking metrics, then normal and anomaly accuracy for each threshold.
-
-    Args:
-        metrics: values by tag, such as ``test/auroc/kmeans``.
-        stage: ``val`` or ``test``.
-    """
+    """One row per score of a stage, val or test: ranking metrics, then both accuracies for each threshold."""
     names = [name for name in map(MetricName.parse, metrics) if name and name.stage == stage and name.score]
     thresholds = dict.fromkeys(name.threshold for name in names if name.threshold)
     title = "test images" if stage == "test" else "validation images"
@@ -40,11 +51,7 @@ def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:
 def print_report(metrics: Mapping[str, float], stage: str, checkpoint: str | None, run_dir: Path | None) -> None:
     """Print the table, which weights it is of, where the run is, and how to look at it.
 
-    Args:
-        metrics: values by tag.
-        stage: ``val`` or ``test``.
-        checkpoint: the file; None for the weights at the end of training.
-        run_dir: the run's directory, if it has one.
+    Without a checkpoint the weights are those at the end of training.
     """
     console = Console()
     console.print(metrics_table(metrics, stage))

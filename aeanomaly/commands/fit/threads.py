@@ -62,12 +62,7 @@ class ProcessorWatch:
 
 
 def threads_for(work: int, free: int) -> int:
-    """Threads for a step: as many as its work keeps busy, and as processors are free.
-
-    Args:
-        work: parameters x images of a batch.
-        free: processors.
-    """
+    """As many as the work of a step, parameters x images of a batch, keeps busy, and as processors are free."""
     return max(1, min(free, work // WORK_OF_A_THREAD))
 
 

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -20,11 +18,9 @@ from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.mistakes import users_mistake
-from aeanomaly.commands.fit.options import complete_options
-from aeanomaly.commands.fit.report import print_report
-from aeanomaly.commands.fit.run_config import RunConfig
+from aeanomaly.commands.fit.report import RunConfig, print_report
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
-from aeanomaly.commands.one_line import one_line
+from aeanomaly.commands.parser import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.distributed.family import end_together
@@ -34,30 +30,60 @@ from aeanomaly.runs.checkpoints import (
     FREE_OF_CHECKPOINT,
     checkpoint_to_test,
     find_conflict,
-    read_hyperparameters,
-    read_threads,
+    read_checkpoint,
     replace_state,
 )
-from aeanomaly.runs.layout import run_of_checkpoint
 from aeanomaly.runs.logger import RunLogger, claim_version
+from aeanomaly.runs.reading import version_to_continue
 from aeanomaly.training.module import LitAutoencoder
 
 
 class AnomalyCLI(LightningCLI):
-    """LightningCLI with this project's run directory, checkpoint rules and closing report."""
+    """LightningCLI with this project's run directory, checkpoint rules and closing report.
 
-    command: str
+    As with LightningCLI, making one runs the command.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        options: the words after it.
+        processors: started with the process, to choose the number of threads of a fit by; None leaves it as it is.
+
+    Raises:
+        UserError: after a user's mistake; the directory of a run without any result is removed.
+    """
+
     logger: RunLogger | None = None
     unlogged: Path | None = None  # folder of the checkpoints of a run without logger
-    processors: ProcessorWatch | None = None
+    trained_with: int | None = None  # threads of the run that goes on
+
+    def __init__(self, command: str, options: Sequence[str], processors: ProcessorWatch | None = None) -> None:
+        self.command, self.processors = command, processors
+        # Lightning's own table of metrics cuts long names off: it is for who asks for it by --verbose.
+        quiet = ["--verbose=false"] if command in ("test", "validate") else []
+        strict = {"exit_on_error": False, "allow_abbrev": False}  # raise, instead of printing the usage and leaving
+        try:
+            with command_process([command, *quiet, *options]):
+                super().__init__(
+                    LitAutoencoder,
+                    OneClassDataModule,
+                    subclass_mode_data=True,
+                    auto_configure_optimizers=False,
+                    save_config_callback=RunConfig,
+                    save_config_kwargs={"save_to_log_dir": False},
+                    parser_kwargs={**strict, command: strict},
+                )
+        except ArgumentError as error:
+            raise UserError(one_line(str(error))) from error
+        except Exception as error:
+            mistake = users_mistake(error)
+            if not mistake:
+                raise
+            self.discard_run()
+            raise UserError(mistake) from error
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The command at hand only, so that no parser is built for the others."""
         return {self.command: LightningCLI.subcommands()[self.command]}
-
-    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """Parsers that raise instead of printing their usage and leaving."""
-        return super().init_parser(exit_on_error=False, allow_abbrev=False, **kwargs)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Name a seed that numpy would not take, before it takes it."""
@@ -71,41 +97,34 @@ class AnomalyCLI(LightningCLI):
         options = self.config[self.config["subcommand"]]
         if not options.get("ckpt_path"):
             return
-        saved = read_hyperparameters(Path(options["ckpt_path"]), resume=self.command == "fit")
-        given = self._plain_model_config(options)
-        for key in FREE_OF_CHECKPOINT:
-            given.pop(key, None)
-        conflict = find_conflict(given, saved)
+        path = Path(options["ckpt_path"])
+        saved = read_checkpoint(path)
+        if self.command == "fit" and "optimizer_states" not in saved:
+            raise UserError(f"{path} holds weights only: they can be tested, but `fit` cannot go on from them")
+        self.trained_with = saved.get("threads")
+        self._dump_config()
+        given = {key: value for key, value in self.config_dump["model"].items() if key not in FREE_OF_CHECKPOINT}
+        del self.config_dump  # it is made again once the seed is known
+        conflict = find_conflict(given, saved.get("hyper_parameters", {}))
         if conflict:
             key, here, there = conflict
-            raise UserError(f"model.{key} is {here} here but {there} in {options['ckpt_path']}; drop that option")
-
-    def _plain_model_config(self, options: Namespace) -> dict[str, Any]:
-        self._dump_config()
-        dump: dict[str, Any] = self.config_dump["model"]
-        del self.config_dump  # the dump is taken again once the seed is known
-        return dump
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The configured trainer, with a run directory unless logging is off or done otherwise."""
-        options = self.config_init[self.subcommand]
-        trainer = options["trainer"]
-        if trainer.get("logger") in (None, True) and not trainer.get("fast_dev_run"):
-            root = Path(trainer.get("default_root_dir") or ".")
-            version = None
-            if self.subcommand == "fit" and options.get("ckpt_path"):
-                version = run_of_checkpoint(Path(options["ckpt_path"])).version_to_continue(root)
-            self.logger = kwargs["logger"] = RunLogger(root, version)
-            if self.logger.continued:  # its checkpoints are there on purpose
-                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        return super().instantiate_trainer(**kwargs)
+            raise UserError(f"model{key} is {here} here but {there} in {path}; drop that option")
 
     def own_callbacks(self) -> list[Callback]:
         """What every run has, whatever its config says."""
         return [RunRecord(), Interrupt()]
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        """The configured trainer, with a run directory unless logging is off or done otherwise."""
         callbacks = [*callbacks, *self.own_callbacks()]
+        path = self.config_init[self.subcommand].get("ckpt_path")
+        if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
+            root = Path(config.get("default_root_dir") or ".")
+            continues = self.subcommand == "fit" and path
+            version = version_to_continue(Path(path), root) if continues else None
+            self.logger = config["logger"] = RunLogger(root, version)
+            if self.logger.continued:  # its checkpoints are there on purpose
+                warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         if self.subcommand != "fit":  # nothing is trained, so there is nothing to keep, nor to be warned about
             warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
             config["enable_checkpointing"] = False
@@ -137,11 +156,6 @@ class AnomalyCLI(LightningCLI):
                 self.unlogged.rmdir()
                 self.unlogged.parent.rmdir()
 
-    def before_instantiate_classes(self) -> None:
-        """Refuse to evaluate a net with random weights."""
-        if self.subcommand != "fit" and not self.config[self.subcommand].get("ckpt_path"):
-            raise UserError(f"{self.subcommand} needs --ckpt_path PATH, the checkpoint of a trained run")
-
     def after_instantiate_classes(self) -> None:
         """Let checkpoints describe their model, so that `LitAutoencoder.load_from_checkpoint` needs nothing else."""
         described = {**self.config_dump["model"], "_instantiator": "lightning.pytorch.cli.instantiate_module"}
@@ -155,9 +169,8 @@ class AnomalyCLI(LightningCLI):
         parameters = sum(parameter.numel() for parameter in self.model.net.parameters())
         if self.trainer.world_size == 1 and self.processors is not None:  # for several processes Lightning chooses
             # A run that goes on keeps its number: sums in another order differ in the last bit.
-            path = self.config_init["fit"].get("ckpt_path")
-            before = read_threads(Path(path)) if path else None
-            choose_threads(before or threads_for(parameters * self.datamodule.batch_size, self.processors.free()))
+            work = parameters * self.datamodule.batch_size
+            choose_threads(self.trained_with or threads_for(work, self.processors.free()))
         settle_memory()
 
     def after_fit(self) -> None:
@@ -185,61 +198,3 @@ class AnomalyCLI(LightningCLI):
         if self.trainer.is_global_zero:
             metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
             print_report(metrics, stage, checkpoint, Path(self.logger.log_dir) if self.logger else None)
-
-
-def run_cli(cli: AnomalyCLI, command: str, options: Sequence[str]) -> None:
-    """Run one Trainer verb with a given kind of command line.
-
-    Args:
-        cli: made by ``__new__`` only; LightningCLI runs while it is initialised. Afterwards it holds the result.
-        command: ``fit``, ``validate``, ``test`` or ``predict``.
-        options: the words after it.
-
-    Raises:
-        UserError: after a user's mistake; the directory of a run without any result is removed.
-    """
-    try:
-        # Lightning's own table of metrics cuts long names off: it is for who asks for it by --verbose.
-        quiet = ["--verbose=false"] if command in ("test", "validate") else []
-        with command_process([command, *quiet, *complete_options(command, list(options))]):
-            cli.command = command
-            cli.__init__(  # type: ignore[misc]
-                LitAutoencoder,
-                OneClassDataModule,
-                subclass_mode_data=True,
-                auto_configure_optimizers=False,
-                save_config_callback=RunConfig,
-            )
-    except ArgumentError as error:
-        raise UserError(one_line(str(error))) from error
-    except Exception as error:
-        mistake = users_mistake(error)
-        if not mistake:
-            raise
-        cli.discard_run()
-        raise UserError(mistake) from error
-
-
-def run_trainer_command(command: str, options: Sequence[str], processors: ProcessorWatch | None = None) -> int:
-    """Run one Trainer verb.
-
-    Args:
-        command: ``fit``, ``validate``, ``test`` or ``predict``.
-        options: the words after it.
-        processors: started with the process, to choose the number of threads of a fit by; None leaves it as it is.
-
-    Returns:
-        The exit status 0.
-
-    Raises:
-        UserError: after a user's mistake.
-    """
-    run = run_cli
-    if torch.distributed.is_torchelastic_launched():
-        from torch.distributed.elastic.multiprocessing.errors import record
-
-        run = record(run_cli)  # so that torchrun's last words name the error of the process that failed first
-    cli = AnomalyCLI.__new__(AnomalyCLI)
-    cli.processors = processors
-    run(cli, command, options)
-    return 0

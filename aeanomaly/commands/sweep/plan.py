@@ -10,8 +10,8 @@ from typing import Any, Literal
 from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
-from aeanomaly.runs.config_files import read_config
-from aeanomaly.runs.layout import LOGS
+from aeanomaly.runs.files import read_config
+from aeanomaly.runs.reading import LOGS
 
 # The sweep decides where a trial writes, and every trial is trained from its start.
 _OURS = ("config", "ckpt_path", "print_config", "trainer.default_root_dir", "trainer.logger", "trainer.fast_dev_run")
@@ -77,14 +77,16 @@ class Plan:
         """The options that all trials share, for ``fit``."""
         return [*(word for file in self.base for word in ("--config", file)), *self.fixed]
 
+    def trial_folder(self, number: int) -> Path:
+        """Where a trial's log and run lie."""
+        return self.out / f"trial_{number:03d}"
+
 
 def read_plan(file: Path, out: Path | None = None, trials: int | None = None, extra: Sequence[str] = ()) -> Plan:
-    """Read and check the YAML of a sweep.
+    """Read and check the YAML of a sweep. A number of trials replaces the file's.
 
     Args:
-        file: the YAML.
         out: the sweep's folder; by default ``lightning_logs/sweep_<study>``.
-        trials: what the file says, unless given.
         extra: further options of every trial, as words of the command line.
 
     Raises:

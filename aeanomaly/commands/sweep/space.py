@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
 
-Space: TypeAlias = dict[str, BaseDistribution]
+Distribution: TypeAlias = IntDistribution | FloatDistribution | CategoricalDistribution
+Space: TypeAlias = dict[str, Distribution]
 
 
 @dataclass
@@ -24,12 +25,10 @@ class Range:
     log: bool = False
     step: int | float | None = None
 
-    def distribution(self) -> BaseDistribution:
+    def distribution(self) -> Distribution:
         """Optuna's form, which checks that the numbers make a range."""
         low, high, step = self.low, self.high, self.step
         if isinstance(low, int) and isinstance(high, int) and isinstance(step, int | None):
-            if self.log and step is not None:
-                raise ValueError("step and log exclude each other")
             return IntDistribution(low, high, self.log, 1 if step is None else step)
         return FloatDistribution(low, high, self.log, step)
 
@@ -40,7 +39,7 @@ class Choice:
 
     choices: list[Any]
 
-    def distribution(self) -> BaseDistribution:
+    def distribution(self) -> Distribution:
         """Optuna's form, in which lists and mappings are their JSON."""
         if not self.choices:
             raise ValueError("choices must be a list with something in it")
@@ -51,37 +50,29 @@ class Choice:
 
 
 def read_space(entries: Mapping[str, Any]) -> Space:
-    """One distribution for each key.
-
-    Args:
-        entries: by dotted key, ``{low, high, log, step}`` or ``{choices: [...]}``, the latter also as they are written
-            on the command line.
+    """One distribution for each dotted key, from ``{low, high, log, step}`` or ``{choices: [...]}``.
 
     Raises:
         UserError: naming the key, if an entry is neither or its numbers do not make a range.
     """
-    return {key: _distribution(f"space.{key}", entry) for key, entry in entries.items()}
-
-
-def _distribution(where: str, entry: Any) -> BaseDistribution:
-    if not isinstance(entry, Mapping) or not entry:
-        raise UserError(f"{where} must be {{low: ..., high: ...}} or {{choices: [...]}}, got {entry!r}")
-    kind: type[Range] | type[Choice] = Choice if "choices" in entry else Range
-    try:
-        return typed(kind, entry, where).distribution()
-    except ValueError as error:  # Optuna's own: low above high, step with log, ...
-        raise error if isinstance(error, UserError) else UserError(f"{where}: {error}") from None
+    space: Space = {}
+    for key, entry in entries.items():
+        where = f"space.{key}"
+        if not isinstance(entry, Mapping) or not entry:
+            raise UserError(f"{where} must be {{low: ..., high: ...}} or {{choices: [...]}}, got {entry!r}")
+        kind: type[Range] | type[Choice] = Choice if "choices" in entry else Range
+        try:
+            space[key] = typed(kind, entry, where).distribution()
+        except ValueError as error:  # Optuna's own: low above high, step with log, ...
+            raise error if isinstance(error, UserError) else UserError(f"{where}: {error}") from None
+    return space
 
 
 def probes(space: Space) -> list[dict[str, Any]]:
     """Settings that between them have both ends of every range and every choice, to try keys and types on."""
-    values = {key: _extremes(distribution) for key, distribution in space.items()}
+    values = {
+        key: list(each.choices) if isinstance(each, CategoricalDistribution) else [each.low, each.high]
+        for key, each in space.items()
+    }
     count = max(map(len, values.values()))
     return [{key: known[min(number, len(known) - 1)] for key, known in values.items()} for number in range(count)]
-
-
-def _extremes(distribution: BaseDistribution) -> list[Any]:
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    assert isinstance(distribution, (IntDistribution, FloatDistribution))
-    return [distribution.low, distribution.high]

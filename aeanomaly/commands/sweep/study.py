@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
+from filelock import FileLock, Timeout
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
@@ -20,9 +20,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.space import Space
 from aeanomaly.errors import UserError
-from aeanomaly.runs.config_files import read_config
+from aeanomaly.runs.files import read_config
 
-_FAILED = "failed"  # marks a trial that failed by itself
+FAILED = "failed"  # marks a trial that failed by itself, not by being interrupted
 
 
 @contextlib.contextmanager
@@ -32,20 +32,18 @@ def only_sweep(out: Path) -> Iterator[None]:
     Raises:
         UserError: if another sweep is at work there, or the folder cannot be made.
     """
+    lock = FileLock(out / ".lock")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("w")
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(f"another sweep is at work in {out}") from None
     except OSError as error:
         raise UserError(f"cannot write to the folder {out}: {error.strerror}") from None
-    with lock:
-        if sys.platform != "win32":  # which has no such lock; two sweeps in one folder are then the user's care
-            import fcntl
-
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"another sweep is at work in {out}") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def open_study(plan: Plan, space: Space) -> optuna.Study:
@@ -117,24 +115,14 @@ def next_trial(study: optuna.Study, plan: Plan, space: Space) -> Trial:
     drawn whether or not the sweep was interrupted: after an interruption, those of the lost trial again. A sampler
     seeded once would, in a process that continues a study, draw the first trials again.
     """
-    ended = len(finished(study)) + failures(study)
-    seed = int(np.random.SeedSequence([plan.seed, ended]).generate_state(1)[0])
+    seed = int(np.random.SeedSequence([plan.seed, len(ended(study))]).generate_state(1)[0])
     study.sampler = TPESampler(n_startup_trials=plan.startup_trials, seed=seed)
-    return study.ask(space)
+    return study.ask({**space})
 
 
-def finished(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count: complete and pruned ones."""
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-
-
-def failures(study: optuna.Study) -> int:
-    """How many trials failed by themselves, not by being interrupted."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-    return sum(_FAILED in trial.user_attrs for trial in trials)
-
-
-def tell_failure(study: optuna.Study, trial: Trial) -> None:
-    """Tell the study that a trial failed by itself, so that other settings are drawn next."""
-    trial.set_user_attr(_FAILED, True)
-    study.tell(trial, state=TrialState.FAIL)
+def ended(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that ended by themselves, not by an interruption: complete, pruned and failed ones."""
+    trials = study.get_trials(deepcopy=False)
+    return [
+        each for each in trials if each.state in (TrialState.COMPLETE, TrialState.PRUNED) or FAILED in each.user_attrs
+    ]

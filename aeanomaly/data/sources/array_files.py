@@ -1,4 +1,4 @@
-"""Arrays in `.npy` and idx files: what their headers say, and their content read or mapped."""
+"""Arrays in `.npy` and idx files: opened after a look at their headers, and mapped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -17,8 +17,6 @@ from torch import Tensor
 
 from aeanomaly.errors import UserError
 
-_NPY_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_IDX_UNSIGNED_BYTE = 0x08
 _HINTS = {b"\x1f\x8b": " (it is gzip: unpack it)", b"PK": " (it is a zip archive: numpy.save makes the right kind)"}
 # Linux refuses to map for writing what is larger than memory unless told to reserve nothing for it. Pages are private
 # and never written here, so there is nothing to reserve. Python names the flag from 3.13 on.
@@ -27,19 +25,11 @@ _LONGEST_ADVICE = 128 * 1024  # bytes; Linux cuts longer ones to the read-ahead 
 _TOGETHER = 256  # rows that are sorted and announced at a time
 
 
-class Header(NamedTuple):
-    """Where an array lies in its file."""
+def open_array(path: Path) -> np.memmap[Any, Any]:
+    """The array in an uncompressed `.npy` file in C order, or in an idx file of unsigned bytes, whatever its name.
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    offset: int  # of the first element, in bytes
-
-
-def read_header(path: Path) -> Header:
-    """The header of an uncompressed `.npy` file in C order, or of an idx file of unsigned bytes, whatever its name.
-
-    The formats are described at https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and
-    https://yann.lecun.com/exdb/mnist.
+    Nothing but the header is read until somebody looks at the array. The formats are described at
+    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html and https://yann.lecun.com/exdb/mnist.
 
     Raises:
         UserError: if the file cannot be read, is of neither format, or is not as long as its header says.
@@ -47,74 +37,52 @@ def read_header(path: Path) -> Header:
     try:
         with path.open("rb") as stream:
             start = stream.read(4)
-            stream.seek(0)
             if start == np.lib.format.MAGIC_PREFIX[:4]:
-                header = _npy_header(stream, path)
+                array = np.lib.format.open_memmap(path, "r")
             elif start[:2] == b"\0\0" and len(start) == 4:
-                header = _idx_header(stream, path)
+                array = _open_idx(path, stream, *start[2:])
             else:
                 raise UserError(f"{path} is neither .npy nor idx{_HINTS.get(start[:2], '')}")
-            length = os.fstat(stream.fileno()).st_size
+            excess = os.fstat(stream.fileno()).st_size - array.offset - array.nbytes
+    except UserError:  # which is a ValueError
+        raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    expected = header.offset + math.prod(header.shape) * header.dtype.itemsize
-    if length != expected:
-        raise UserError(f"{path} has {length:,} bytes, but its header says {expected:,}: it is incomplete or damaged")
-    return header
-
-
-def _npy_header(stream: BinaryIO, path: Path) -> Header:
-    try:
-        shape, fortran_order, dtype = _NPY_READERS[np.lib.format.read_magic(stream)](stream)
-    except (ValueError, KeyError):  # KeyError: version 3.0, which only tables with named columns need
-        raise UserError(f"{path} has a damaged .npy header") from None
-    if dtype.kind not in "biuf":
-        raise UserError(f"{path} holds {dtype} instead of numbers")
-    if fortran_order and len(shape) > 1:
+    except (ValueError, OverflowError):  # too short, or not the header of an array of numbers
+        raise UserError(f"{path} is incomplete, damaged, or holds objects instead of numbers") from None
+    if excess:
+        raise UserError(f"{path} has {excess:,} bytes more than its header says: it is damaged")
+    if not array.flags.c_contiguous:
         raise UserError(f"{path} is in Fortran order; save numpy.ascontiguousarray(...) of it")
-    return Header(shape, dtype, stream.tell())
+    return array
 
 
-def _idx_header(stream: BinaryIO, path: Path) -> Header:
-    _, _, kind, dimensions = stream.read(4)
-    if kind != _IDX_UNSIGNED_BYTE:
+def _open_idx(path: Path, stream: BinaryIO, kind: int, dimensions: int) -> np.memmap[Any, Any]:
+    if kind != 0x08:
         raise UserError(f"{path} is not an idx file of unsigned bytes: its type is 0x{kind:02x}, not 0x08")
-    sizes = stream.read(4 * dimensions)
-    if len(sizes) != 4 * dimensions:
-        raise UserError(f"{path} ends within its header: it is incomplete or damaged")
-    return Header(tuple(np.frombuffer(sizes, ">u4").tolist()), np.dtype(np.uint8), 4 + len(sizes))
-
-
-def read_array(path: Path, header: Header) -> np.ndarray[Any, Any]:
-    """The content, in memory."""
-    count = math.prod(header.shape)
-    return np.fromfile(path, header.dtype, count, offset=header.offset).reshape(header.shape)
+    sizes = np.frombuffer(stream.read(4 * dimensions), ">u4").tolist()
+    if len(sizes) != dimensions or math.prod(sizes) > os.fstat(stream.fileno()).st_size:
+        raise ValueError
+    return np.memmap(path, np.uint8, "r", stream.tell(), tuple(sizes))
 
 
 class MappedBytes:
     """A uint8 array that stays in its file; pages come into memory when touched, and leave it when others need it.
 
-    The mapping is private: writing to `tensor` would change this process's copy only.
-
-    Args:
-        path: the file.
-        header: what `read_header` says about it.
-
-    Attributes:
-        tensor: the array, of ``header.shape``.
+    The mapping is private: writing to `tensor`, the same array, would change this process's copy only.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY)
+    def __init__(self, array: np.memmap[Any, Any]) -> None:
+        assert array.filename is not None
+        self._descriptor = os.open(array.filename, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
         if sys.platform == "linux":
             flags, allowed = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
             self._map = mmap.mmap(self._descriptor, 0, flags=flags, prot=allowed)
         else:
             self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_COPY)
-        flat = np.frombuffer(self._map, np.uint8, math.prod(header.shape), header.offset)
-        self.tensor: Tensor = torch.from_numpy(flat.reshape(header.shape))
-        self._offset, self._row_bytes = header.offset, math.prod(header.shape[1:])
+        self.tensor: Tensor = torch.from_numpy(np.ndarray(array.shape, np.uint8, self._map, array.offset))
+        self._offset, self._row_bytes = array.offset, math.prod(array.shape[1:])
         self._announcer: ThreadPoolExecutor | None = None
         if hasattr(mmap, "MADV_RANDOM") and hasattr(os, "posix_fadvise"):
             # Around a page that is missing Linux reads some more, megabytes on some machines. In a shuffled order that

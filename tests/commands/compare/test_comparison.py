@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aeanomaly.commands.compare.columns import choose_metrics, differing, higher_is_better, match_key
+from aeanomaly.commands.compare.columns import choose_metrics, differing, higher_is_better, match_one
 from aeanomaly.commands.compare.formats import to_table
 from aeanomaly.commands.compare.table import Comparison, compare_runs, sort_rows
 from aeanomaly.errors import UserError
@@ -31,7 +31,7 @@ def run(
 
 
 def names(comparison: Comparison) -> list[str]:
-    return [row.name.removeprefix("version_") for row in comparison.rows]
+    return [row["run"].removeprefix("version_") for row in comparison.rows]
 
 
 # columns
@@ -88,18 +88,18 @@ def test_headings_are_as_short_as_is_unambiguous() -> None:
         "n_clusters",
     ]
     for key in known:
-        assert match_key(short_key(key, known), known) == key
+        assert match_one("hyperparameter", short_key(key, known), known) == key
     with pytest.raises(UserError, match=r"may be any of: model\.net\.lr, model\.optimizer\.lr"):
-        match_key("lr", known)
+        match_one("hyperparameter", "lr", known)
     with pytest.raises(UserError, match="did you mean 'code_size'"):
-        match_key("code_sise", known)
+        match_one("hyperparameter", "code_sise", known)
 
 
 def test_columns_are_the_hyperparameters_that_differ_between_the_rows_shown() -> None:
     unfinished = run(2, None, settings={"model.optimizer.lr": 5.0})
     comparison = compare_runs([run(0), run(1, settings={"data.source": "disk"}), unfinished])
     assert comparison.keys == ["seed", "data.source"]
-    assert comparison.aside == [unfinished]
+    assert [row["runs"] for row in comparison.aside] == [[str(unfinished.path)]]
     assert compare_runs([run(0)]).keys == []
 
 
@@ -181,8 +181,8 @@ def test_runs_that_differ_only_in_seed_become_one_row() -> None:
     unknown = Run(Path("logs/version_7"), {AUROC: 0.1}, None)
     comparison = compare_runs([*runs, unknown], group_by=[])
     assert names(comparison) == ["0 +2", "3 +1", "7"]  # what has no config goes with nothing
-    assert [row.values[AUROC].n for row in comparison.rows] == [3, 2, 1]
-    assert comparison.rows[0].values[AUROC].std == pytest.approx(statistics.stdev([0.5, 0.6, 0.7]))
+    assert [row[AUROC].n for row in comparison.rows] == [3, 2, 1]
+    assert comparison.rows[0][AUROC].std == pytest.approx(statistics.stdev([0.5, 0.6, 0.7]))
     assert comparison.keys == ["model.net.code_size"]
     assert comparison.notes == ["mean ± sample standard deviation over n runs that differ in: seed"]
 
@@ -191,7 +191,7 @@ def test_a_row_for_each_combination_of_given_hyperparameters() -> None:
     runs = [run(n, n / 10, settings={"model.net.code_size": n % 2, "model.optimizer.lr": n / 10}) for n in range(4)]
     comparison = compare_runs(runs, group_by=["code_size"])
     assert names(comparison) == ["0 +1", "1 +1"]
-    assert [row.values[AUROC].mean for row in comparison.rows] == pytest.approx([0.1, 0.2])
+    assert [row[AUROC].mean for row in comparison.rows] == pytest.approx([0.1, 0.2])
     assert comparison.keys == ["model.net.code_size"]
     assert comparison.notes[0].endswith("differ in: seed, model.optimizer.lr")
     assert names(compare_runs(runs, group_by=["code_size", "optimizer.lr"])) == ["0", "1", "2", "3"]
@@ -213,7 +213,7 @@ def test_groups_are_sorted_by_mean_or_size() -> None:
 def test_a_run_that_repeats_another_is_pointed_out() -> None:
     comparison = compare_runs([run(1), run(2, settings={"seed": 1}), run(3)], group_by=[])
     assert comparison.notes[1:] == ["version_2 has the settings and seed of version_1; both count"]
-    assert comparison.rows[0].values[AUROC].n == 3
+    assert comparison.rows[0][AUROC].n == 3
     unseeded = compare_runs([run(1, settings={"seed": "false"}), run(2, settings={"seed": "false"})], group_by=[])
     assert unseeded.notes == []
 

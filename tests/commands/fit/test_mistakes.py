@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.main import main
+from aeanomaly.errors import UserError
 from aeanomaly.runs.checkpoints import FREE_OF_CHECKPOINT, find_conflict
 from tests.conftest import DEBUG
 
@@ -90,6 +92,16 @@ def test_one_line_and_nothing_left_behind(
     assert error[0].startswith("aeanomaly: error: ")
     assert says in error[0]
     assert not list(tmp_path.glob("lightning_logs/*"))
+
+
+def test_a_checkpoint_named_by_a_config_may_be_taken_away_by_the_next(tmp_path: Path) -> None:
+    named, none = tmp_path / "named.yaml", tmp_path / "none.yaml"
+    named.write_text("ckpt_path: some.ckpt\n")
+    none.write_text("ckpt_path: null\n")
+    words = ["--config", str(none), "--config", str(named)]
+    assert complete_options("test", words) == words
+    with pytest.raises(UserError, match="test needs --ckpt_path"):
+        complete_options("test", ["--config", str(named), "--config", str(none)])
 
 
 def test_unreadable_config_is_named_with_the_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

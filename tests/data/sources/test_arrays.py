@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from aeanomaly.commands.main import main
-from aeanomaly.data.sources.array_files import MappedBytes, read_header
+from aeanomaly.data.sources.array_files import MappedBytes, open_array
 from aeanomaly.data.sources.arrays import ArrayFiles
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch
@@ -123,7 +123,7 @@ def test_a_file_larger_than_memory_can_be_mapped(tmp_path: Path) -> None:
     with path.open("wb") as stream:  # three terabytes, of which the disk holds the header
         stream.write(bytes([0, 0, 8, 3]) + np.array([count, 28, 28], dtype=">u4").tobytes())
         stream.truncate(16 + count * 28 * 28)
-    images = MappedBytes(path, read_header(path))
+    images = MappedBytes(open_array(path))
     rows = torch.tensor([count - 1, 0, count // 2])
     images.will_read(rows)
     assert not images.tensor.index_select(0, rows).any()
@@ -132,8 +132,8 @@ def test_a_file_larger_than_memory_can_be_mapped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [[], [0], [5, 4, 3, 700, 701], [1999, 0, 1999], list(range(2000))])
 def test_announced_pages_hold_the_rows(tmp_path: Path, rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     files = write(tmp_path)
-    header = read_header(files["train_images"])
-    images = MappedBytes(files["train_images"], header)
+    array = open_array(files["train_images"])
+    images = MappedBytes(array)
     if images._announcer is None:
         pytest.skip("this system takes no advice")
     announced: set[int] = set()
@@ -143,7 +143,7 @@ def test_announced_pages_hold_the_rows(tmp_path: Path, rows: list[int], monkeypa
     images.will_read(torch.tensor(rows, dtype=torch.int64))
     images._announcer.shutdown(wait=True)  # in a thread of its own, whose errors nobody would see
     size = images.tensor[0].numel()
-    needed = {header.offset + row * size + byte for row in rows for byte in (0, size - 1)}
+    needed = {array.offset + row * size + byte for row in rows for byte in (0, size - 1)}
     assert needed <= announced
     assert len(announced) <= len(rows) * (size + 2 * mmap.PAGESIZE)
 

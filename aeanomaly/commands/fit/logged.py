@@ -1,0 +1,37 @@
+"""A fit whose output goes to a file, for the commands that run many."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from aeanomaly.errors import UserError
+
+
+@contextlib.contextmanager
+def fit_logged(folder: Path, words: Sequence[str]) -> Iterator[None]:
+    """Make a folder, and put into its ``log.txt`` what a fit with these words prints and why it fails.
+
+    Raises:
+        UserError: for whatever makes the fit fail, with the name of the log; a traceback of a defect is there.
+        KeyboardInterrupt: after Ctrl-C.
+    """
+    folder.mkdir(parents=True)
+    file = folder / "log.txt"
+    with file.open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        print(shlex.join(["python", "-m", "aeanomaly", "fit", *words]), flush=True)
+        try:
+            yield
+        except SystemExit:  # this is what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        except Exception as error:
+            what = " ".join(str(error).split())[:300]
+            if isinstance(error, UserError):
+                print(f"aeanomaly: error: {what}")
+            else:
+                traceback.print_exc()
+                what = f"{type(error).__name__}: {what}"
+            raise UserError(f"{what}, see {file}") from None
