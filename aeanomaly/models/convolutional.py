@@ -75,7 +75,8 @@ class ConvolutionalAutoencoder(Autoencoder):
         maps = (width, *size)
         self.stages = nn.ModuleList(down)
         if code_size is None:
-            self.head: nn.Module = nn.Conv2d(width, width, 1)
+            # No bias where the tail's normalisation would take it away.
+            self.head: nn.Module = nn.Conv2d(width, width, 1, bias=not batch_norm)
             tail: nn.Module = nn.Conv2d(width, width, 1, bias=not batch_norm)
         else:
             pixels = width * size[0] * size[1]

@@ -1,7 +1,7 @@
 """Corruptions of images, from which a denoising net learns to restore them.
 
-All draw from torch's global generator of the images' device, for each image anew, so that they differ from step to step,
-follow the seed, and a resumed run repeats them.
+All draw from torch's global generator of the images' device, for each image anew, so that they differ from step to
+step, follow the seed, and a resumed run repeats them.
 """
 
 from __future__ import annotations

@@ -78,11 +78,11 @@ class MemoryAutoencoder(Autoencoder):
         """
         # In float32, because weights of many slots lie close to each other and to the threshold.
         with torch.autocast(code.device.type, enabled=False):
-            queries = functional.normalize(code.float().movedim(1, -1), dim=-1)
-            cosines = queries @ functional.normalize(self.memory, dim=1).T
+            memory, queries = self.memory.float(), functional.normalize(code.float().movedim(1, -1), dim=-1)
+            cosines = queries @ functional.normalize(memory, dim=1).T
             weights = functional.hardshrink((cosines / self.temperature).softmax(-1), self.threshold)
             weights = functional.normalize(weights, p=1, dim=-1)
-            return (weights @ self.memory).movedim(-1, 1), weights
+            return (weights @ memory).movedim(-1, 1), weights
 
     def forward(self, x: Tensor) -> Output:
         """Encode (B, C, H, W) images and decode what the memory recalls."""
@@ -90,7 +90,7 @@ class MemoryAutoencoder(Autoencoder):
         recalled, weights = self.recall(code)
         # The small number keeps the gradient finite where a weight is 0.
         entropy = -(weights * (weights + 1e-12).log()).sum(-1)  # (B,) or (B, H', W')
-        features = {**features, "recalled": recalled, "entropy": entropy.view(len(x), -1).mean(1)}
+        features = {**features, "recalled": recalled, "entropy": entropy.unsqueeze(-1).flatten(1).mean(1)}
         return Output(code=code, reconstruction=self.net.decode(recalled), target=x, features=features)
 
     def loss_terms(self, output: Output) -> dict[str, Tensor]:
