@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +14,7 @@ from aeanomaly.models.denoising import DenoisingAutoencoder
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.models.memory import MemoryAutoencoder
 from aeanomaly.models.variational import VariationalAutoencoder
+from tests.conftest import REPOSITORY
 from tests.models.test_base import WithFrontEnd
 
 
@@ -65,3 +69,13 @@ def test_the_corruption_differs_from_step_to_step() -> None:
     net, images = DenoisingAutoencoder(DenseAutoencoder((1, 8, 8), (8,), 3), Cutout()), torch.ones(5, 1, 8, 8)
     one, two = (net.training_loss(images)[1].code for _ in range(2))
     assert not torch.equal(one, two)
+
+
+def test_a_resumed_run_repeats_the_corruptions(fit: Callable[..., Path]) -> None:
+    words = ["--config", str(REPOSITORY / "configs" / "nets" / "denoising.yaml")]
+    words += ["--model.net.net.image_shape", "[1,8,8]", "--model.net.corruption", "CutPaste"]
+    last = Path("checkpoints") / "last.ckpt"
+    whole, half = fit(*words), fit(*words, "--trainer.max_epochs", "1")
+    resumed = fit(*words, "--ckpt_path", str(half / last))
+    found, expected = (torch.load(run / last, weights_only=True)["state_dict"] for run in (resumed, whole))
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
