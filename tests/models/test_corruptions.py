@@ -126,7 +126,6 @@ def test_cut_and_paste_moves_a_rectangle_within_the_image() -> None:
 
 def test_paste_from_others_takes_a_rectangle_of_another_image() -> None:
     x = numbered(50)
-    owner = (numbered(50) - 1) // x[0].numel()
     corrupted, changed = changes(CutPaste(source="other"), x)
     givers = []
     for number, (after, pixels) in enumerate(zip(corrupted, changed, strict=True)):
@@ -136,7 +135,6 @@ def test_paste_from_others_takes_a_rectangle_of_another_image() -> None:
         givers.append(giver)
         assert giver != number
         assert len(set((given - x[number][:, pixels].flatten()).tolist())) == 1
-    assert owner[0].unique().tolist() == [0]
     assert len(set(givers)) == 50
 
 
