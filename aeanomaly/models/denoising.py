@@ -14,7 +14,8 @@ class DenoisingAutoencoder(Autoencoder):
     """Trains a net to restore the clean image from a corrupted one (Vincent et al., 2008).
 
     The loss is that of the net's `loss_terms`, with the clean image as the target, so that a variational or
-    memory-augmented net may be trained so too; a `training_loss` of its own is not used. Validation, test and use see images as they are: the validation loss is that of clean images.
+    memory-augmented net may be trained so too; a `training_loss` of its own is not used. Validation, test and use see
+    images as they are: the validation loss is that of clean images.
 
     Args:
         net: encodes and decodes images; the names of its features stay.
