@@ -15,9 +15,10 @@ from aeanomaly.outputs import Described, Output
 class Autoencoder(Described, nn.Module, ABC):
     """A net that compresses images to codes and reconstructs them.
 
-    A new architecture defines `encode` and `decode`. One that trains on more than the mean squared error (a
-    variational or a denoising net) overrides `training_loss`; one that compares something else than the image, or
-    offers inner activations to scores, overrides `forward`.
+    A new architecture defines `encode` and `decode`; `encode_layers` too if it offers inner activations to scores. One
+    that trains on more than the mean squared error (a variational net) overrides `loss_terms`, or `training_loss` if it
+    trains on other images than it is given (a denoising net); one that compares something else than the image overrides
+    `forward`. A net that wraps another one calls `encode_layers`, `decode` and `loss_terms` of that.
 
     Attributes:
         image_shape: (C, H, W) of the images that the net takes, or None if it takes any.
@@ -34,10 +35,18 @@ class Autoencoder(Described, nn.Module, ABC):
     def decode(self, code: Tensor) -> Tensor:
         """Codes to (B, C, H, W) reconstructions."""
 
+    def encode_layers(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `encode`, with the inner activations on the way by name, each (B, ...): none unless a net offers them."""
+        return self.encode(x), {}
+
     def forward(self, x: Tensor) -> Output:
         """Encode and decode (B, C, H, W) images."""
-        code = self.encode(x)
-        return Output(code=code, reconstruction=self.decode(code), target=x)
+        code, features = self.encode_layers(x)
+        return Output(code=code, reconstruction=self.decode(code), target=x, features=features)
+
+    def loss_terms(self, output: Output) -> dict[str, Tensor]:
+        """The named terms of the training loss of an output that `forward` made: scalars, averaged over images."""
+        return {"reconstruction": functional.mse_loss(output.reconstruction, output.target)}
 
     def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
         """The named terms of the training loss, whose sum is trained on, and the output for the same images.
@@ -46,7 +55,7 @@ class Autoencoder(Described, nn.Module, ABC):
         (noise, shifts) are made here, on the device. Validation calls it too, with a fixed seed and in evaluation mode.
         """
         output: Output = self(x)
-        return {"reconstruction": functional.mse_loss(output.reconstruction, output.target)}, output
+        return self.loss_terms(output), output
 
     def freeze(self, name: str, saved: bool = True) -> None:
         """Fix a part of the net, such as a front end: it is not trained and stays in evaluation mode.

@@ -16,7 +16,9 @@ class DenseAutoencoder(Autoencoder):
     """Linear layers from pixels through ``hidden`` to the code, and back in reverse order.
 
     An activation follows every layer but the last of the encoder (codes are unbounded) and the last of the decoder,
-    which ends in a sigmoid because pixels lie in [0, 1]. The defaults are the study's 784-500-125-40-5.
+    which ends in a sigmoid because pixels lie in [0, 1]. The defaults are the study's 784-500-125-40-5. The activations
+    after the hidden layers of the encoder are offered to scores as ``features.layer1``, ``features.layer2``, ..., each
+    (B, width), for RaPP (Kim et al., 2020) and its like.
 
     Args:
         image_shape: (C, H, W) of the images.
@@ -47,6 +49,15 @@ class DenseAutoencoder(Autoencoder):
         """(B, C, H, W) images to (B, D) codes."""
         code: Tensor = self.encoder(x)
         return code
+
+    def encode_layers(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `encode`, with the activation after each hidden layer, (B, width), as ``layer1``, ``layer2``, ..."""
+        features = {}
+        for position, layer in enumerate(self.encoder):  # flatten, linear, activation, linear, ..., linear
+            x = layer(x)
+            if position and position % 2 == 0:
+                features[f"layer{position // 2}"] = x
+        return x, features
 
     def decode(self, code: Tensor) -> Tensor:
         """(B, D) codes to (B, C, H, W) reconstructions in [0, 1]."""
