@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aeanomaly.errors import UserError
+from aeanomaly.outputs import Described
 
 _SMALL = 1e-8  # keeps square roots and quotients of a flat image finite
 
 
-class OrientedGradients(nn.Module):
+class OrientedGradients(Described, nn.Module):
     """Energies of oriented gradients at several scales, local mean and local contrast, each pooled to a grid.
 
     An idea of old: histograms of oriented gradients (Dalal and Triggs, 2005), here with soft orientations and Gaussian

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aeanomaly.errors import UserError
+from aeanomaly.outputs import Described
 
 
-class Geometry(nn.Module):
+class Geometry(Described, nn.Module):
     """Rotates, stretches, shears, shifts and bends each image by amounts of its own, with one interpolation.
 
     Args:
@@ -61,7 +62,7 @@ class Geometry(nn.Module):
         return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-class Strokes(nn.Module):
+class Strokes(Described, nn.Module):
     """Thickens, thins or blurs some of the images: lines drawn with another pen.
 
     Args:
@@ -88,7 +89,7 @@ class Strokes(nn.Module):
         return torch.where(kind < 1, thick, torch.where(kind < 2, thin, torch.where(kind < 3, blurred, x)))
 
 
-class Gain(nn.Module):
+class Gain(Described, nn.Module):
     """Makes each image brighter or darker as a whole.
 
     Args:

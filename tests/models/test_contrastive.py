@@ -12,6 +12,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.models.contrastive import ContrastiveAutoencoder, nt_xent
 from aeanomaly.models.oriented_gradients import OrientedGradients
 from aeanomaly.models.views import Gain
+from aeanomaly.training.description import describe
 
 
 def small(**options: object) -> ContrastiveAutoencoder:
@@ -112,6 +113,13 @@ def test_a_front_end_with_weights_is_not_trained() -> None:
     net = small(front=Trainable())
     assert [name for name, p in net.named_parameters() if not p.requires_grad] == ["front.weight"]
     assert "front.weight" in net.state_dict()
+
+
+def test_a_checkpoint_can_say_how_it_is_made() -> None:
+    net = small(views=[Gain(0.1)])
+    made = describe(net)["init_args"]
+    assert made["front"]["init_args"] == {"scales": [1], "grid": 5}
+    assert made["views"] == [{"class_path": "aeanomaly.models.views.Gain", "init_args": {"amount": 0.1}}]
 
 
 def test_reduced_precision_changes_little() -> None:
