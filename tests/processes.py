@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import lightning as L
+
 from aeanomaly.commands.main import main
 from tests.conftest import DEBUG, REPOSITORY
 
@@ -104,3 +106,11 @@ def _run_as_rank(words: list[str], rank: int, count: int, port: int, output: str
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(count)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     sys.exit(main(words))
+
+
+class SleepInFit(L.Callback):
+    """Holds a fit up for as many seconds as the environment says, for a test that must meet it at work."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Sleep."""
+        time.sleep(float(os.environ.get("SLEEP_IN_FIT", 0)))

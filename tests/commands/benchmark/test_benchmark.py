@@ -26,15 +26,16 @@ CALLBACKS = [
     {"class_path": "aeanomaly.callbacks.fit_scores.FitScores"},
     {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"monitor": "val/loss"}},
 ]
+OVERRIDES = {
+    "trainer.max_epochs": 1,
+    "trainer.accelerator": "cpu",
+    "trainer.devices": 1,
+    "trainer.callbacks": CALLBACKS,
+}
 GRID = {
     "name": "tiny",
     "base": [DEBUG],
-    "overrides": {
-        "trainer.max_epochs": 1,
-        "trainer.accelerator": "cpu",
-        "trainer.devices": 1,
-        "trainer.callbacks": CALLBACKS,
-    },
+    "overrides": OVERRIDES,
     "protocol": "leave-one-out",
     "classes": [0, 1],
     "methods": {"dense": {}},
@@ -169,8 +170,17 @@ def test_on_ray_as_without(uninterrupted: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_a_benchmark_of_one_worker_and_it_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "aeanomaly", *words(tmp_path, "out")]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    callbacks = [*CALLBACKS, {"class_path": "tests.processes.SleepInFit"}]
+    grid = write_grid(tmp_path, overrides={**OVERRIDES, "trainer.callbacks": callbacks})
+    benchmark = ["benchmark", "--config", grid, "--out", str(tmp_path / "out"), "--threads", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aeanomaly", *benchmark],
+        cwd=REPOSITORY,
+        env={**os.environ, "SLEEP_IN_FIT": "10"},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         deadline = time.monotonic() + 100
         while not list((tmp_path / "out" / "cells").glob("*/lightning_logs/version_0/config.yaml")):
@@ -184,7 +194,7 @@ def test_ctrl_c_ends_a_benchmark_of_one_worker_and_it_goes_on(uninterrupted: Pat
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
     assert "Interrupted: cells in flight are lost" in shown
-    assert main(words(tmp_path, "out")) == 0
+    assert main(benchmark) == 0
     assert (tmp_path / "out" / "results.csv").read_text() == (uninterrupted / "results.csv").read_text()
 
 
