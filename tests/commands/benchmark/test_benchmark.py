@@ -180,6 +180,7 @@ def test_ctrl_c_ends_a_benchmark_of_one_worker_and_it_goes_on(uninterrupted: Pat
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
     )
     try:
         deadline = time.monotonic() + 100
