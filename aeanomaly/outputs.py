@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 from typing_extensions import Self
 
+from aeanomaly.errors import UserError
+
 
 class Batch(NamedTuple):
     """What every dataloader of the package yields."""
@@ -76,11 +78,15 @@ class Described:
         return instance
 
 
+class MissingFieldError(UserError, AttributeError):
+    """An output does not have what a score reads: a user's mistake, and what Python expects of a missing attribute."""
+
+
 class Output:
     """What an autoencoder makes of a batch of images: tensors with a row per image, by name.
 
     The names of features are such as ``features.layer1``, those of another output in `again` such as ``again.code``. A
-    lighter output, made by `only`, holds some of the tensors; reading another one raises an `AttributeError`.
+    lighter output, made by `only`, holds some of the tensors; reading another one raises a `MissingFieldError`.
 
     Attributes:
         code: (B, D), or (B, C', H', W') if codes are spatial.
@@ -114,7 +120,7 @@ class Output:
         # Python asks here only for a tensor that is missing.
         known = [known for known in vars(self) if "features." in known]
         hint = f"; the net offers {known}" if "features." in name else ""
-        raise AttributeError(f"this output carries no {name!r}: a score must name what it needs in `reads`{hint}")
+        raise MissingFieldError(f"this output carries no {name!r}: a score must name what it needs in `reads`{hint}")
 
     @property
     def features(self) -> dict[str, Tensor]:

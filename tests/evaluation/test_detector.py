@@ -134,3 +134,18 @@ def test_a_score_must_say_what_it_reads() -> None:
 def test_names_that_would_break_tags_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="must be without"):
         Detector(make().net, {name: ReconstructionError()}, {})
+
+
+def test_a_field_that_the_net_does_not_offer_is_a_users_mistake() -> None:
+    class Deep(Score):
+        """Reads a layer."""
+
+        reads = ("features.layer7",)
+
+        def forward(self, output: Output) -> Tensor:
+            """Not reached."""
+            raise AssertionError
+
+    detector = Detector(DenseAutoencoder((1, 4, 4), [6], 2), {"deep": Deep()}, {})
+    with pytest.raises(UserError, match=r"no 'features.layer7'.*the net offers \['features.layer1'"):
+        detector(torch.rand(2, 1, 4, 4))
