@@ -217,8 +217,7 @@ class OneClassDataModule(L.LightningDataModule):
         """What decides who trains and who is held out; it rides in the checkpoint."""
         names = ("normal_classes", "anomaly_classes", "val_fraction", "contamination", "split_seed", "test_on")
         values = {name: getattr(self, name) for name in names}
-        is_list = {name: isinstance(value, Sequence) and not isinstance(value, str) for name, value in values.items()}
-        return {name: list(value) if is_list[name] else value for name, value in values.items()}
+        return {name: list(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse a checkpoint that was trained on another split: held-out images would no longer be held out."""

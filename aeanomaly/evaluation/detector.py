@@ -50,6 +50,7 @@ class Detector(nn.Module):
             raise UserError(f"model.scores: {error.args[0]}; choose another name") from None
         self.thresholds = dict(thresholds)
         self.calibrations = nn.ModuleDict({name: Calibration() for name in scores})
+        self._parts = {other for score in scores.values() for other in score.reads_scores}
         self._again = any(field.startswith("again.") for score in scores.values() for field in score.reads)
 
     @property
@@ -84,7 +85,8 @@ class Detector(nn.Module):
         judgements = {}
         for name in self.scores:
             score = self.score(name, output)
-            output = output.extended({f"scores.{name}": self.calibration(name).standardised(score)})
+            if name in self._parts:
+                output = output.extended({f"scores.{name}": self.calibration(name).standardised(score)})
             decision = {threshold: score > value for threshold, value in self.threshold_values(name).items()}
             judgements[name] = Judgement(score, self.calibration(name).p_value(score), decision)
         return judgements

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
 from aeanomaly.data.sources import fashion_debian
-from aeanomaly.data.sources.mnist_sources import SourceError, last_line, torchvision_download
+from aeanomaly.data.sources.mnist_sources import SourceError, first_served, last_line, torchvision_download
 from aeanomaly.errors import UserError
 
 Dataset = Literal["FashionMNIST", "KMNIST", "EMNIST", "QMNIST", "USPS", "CIFAR10", "SVHN"]
@@ -91,20 +91,9 @@ class TorchvisionData(OneClassDataModule):
         """
         if self._arrays is not None:  # Lightning asks again before the test
             return
-        reasons = []
-        for name, source in self._sources().items():
-            try:
-                self._arrays, self._served_by = source(), name
-            except SourceError as failure:
-                log.info("%s: source %s did not serve: %s", self.dataset, name, failure)
-                reasons.append(f"{name}: {failure}")
-            else:
-                log.info("%s: served by %s (%s)", self.dataset, name, self.data_dir)
-                return
-        raise UserError(
-            f"{self.dataset} could not be obtained ({'; '.join(reasons)}); put torchvision's files of it, "
-            f"{_LAYOUTS[self.dataset].files}, unpacked, in {self.data_dir}"
-        )
+        advice = f"put torchvision's files of it, {_LAYOUTS[self.dataset].files}, unpacked, in {self.data_dir}"
+        self._served_by, self._arrays = first_served(self.dataset, self._sources(), advice)
+        log.info("%s: served by %s (%s)", self.dataset, self._served_by, self.data_dir)
 
     def load(self) -> Arrays:
         """The whole data set.
