@@ -40,7 +40,7 @@ def test_the_reconstruction_term_is_the_weighted_distance_of_directions() -> Non
     net = small(views=[], reconstruction=4.0).eval()
     terms, output = net.training_loss(images())
     cosine = torch.cosine_similarity(output.reconstruction.flatten(1), net.front(images()).flatten(1))
-    assert float(terms["reconstruction"].detach()) == pytest.approx(4 * (1 - float(cosine.mean())), rel=1e-4)
+    assert float(terms["reconstruction"].detach()) == pytest.approx(4 * (1 - float(cosine.detach().mean())), rel=1e-4)
 
 
 def test_what_scores_may_read_has_the_shapes_that_are_told() -> None:
