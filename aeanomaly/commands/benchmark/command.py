@@ -123,7 +123,8 @@ def _run(cells: Sequence[Cell], out: Path, args: argparse.Namespace, console: Co
 
 def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: bool, console: Console) -> None:
     from aeanomaly.commands.benchmark.figures import write_figures
-    from aeanomaly.commands.benchmark.results import collect, results_csv, summary_md
+    from aeanomaly.commands.benchmark.results import collect, named_scores, results_csv
+    from aeanomaly.commands.benchmark.summary import summary_md
 
     rows = collect(grid, out, allow_subset)
     done = {row.cell.name for row in rows}
@@ -131,7 +132,8 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
     write_whole(out / "summary.md", summary_md(grid, rows, missing))
     if rows:
         write_whole(out / "results.csv", results_csv(rows))
-        write_figures(grid, rows, out)
+        if shown := named_scores(grid, rows):
+            write_figures(grid, shown, out)
         console.print((out / "summary.md").read_text())
     for name, reason in missing.items():
         console.print(f"not finished: {name}: {reason}")

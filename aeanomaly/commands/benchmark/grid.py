@@ -58,11 +58,14 @@ class Grid:
     methods: dict[str, dict[str, Any] | None] | None = None
     axes: dict[str, list[Any]] | None = None
     seeds: list[int] | None = None
+    scores: list[str] | None = None
     cells: list[Cell] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.protocol is not None and not self.classes:
             raise UserError(f"the protocol {self.protocol} needs the list `classes`")
+        if self.scores == []:
+            raise UserError("`scores` must name at least one score; left out, all are shown")
         if not self.base:
             raise UserError("`base` must name at least one complete config")
         for file in self.base:

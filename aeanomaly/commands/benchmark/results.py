@@ -1,19 +1,18 @@
-"""The values of finished cells, as a table to keep and a table to read."""
+"""The values of finished cells: as a table to keep, and by line and class."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aeanomaly.commands.benchmark.cell import complaint, finished_run, on_subset
+from aeanomaly.commands.benchmark.cell import complaint, finished_run
 from aeanomaly.commands.benchmark.grid import Cell, Grid
-from aeanomaly.commands.tables import markdown_table
 from aeanomaly.evaluation.metric_name import RANKING, MetricName
 from aeanomaly.runs.reading import Run
-from aeanomaly.runs.statistics import Spread, summarize, which_is_best
+from aeanomaly.runs.statistics import Spread, summarize
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,11 @@ def collect(grid: Grid, out: Path, allow_subset: bool) -> list[Row]:
     return rows
 
 
+def named_scores(grid: Grid, rows: Sequence[Row]) -> list[Row]:
+    """The rows that tables and figures show: of the scores that the grid names, of all if it names none."""
+    return [row for row in rows if grid.scores is None or row.score in grid.scores]
+
+
 def results_csv(rows: Sequence[Row]) -> str:
     """results.csv: what identifies the cell, the score, its values. No timings: equal runs give equal files."""
     measures = sorted({name for row in rows for name in row.values}, key=lambda name: (name not in RANKING, name))
@@ -71,44 +75,22 @@ def results_csv(rows: Sequence[Row]) -> str:
 def table_of(rows: Sequence[Row], measure: str) -> dict[str, dict[str, Spread]]:
     """Line of the summary, then class ("all" without a protocol), to the spread over seeds.
 
-    The additional class ``"mean"`` is the mean over classes, taken seed by seed, so that its spread is that of the
-    value a paper reports; seeds for which a class is missing are left out of it.
+    The additional class ``"mean"`` is the mean over the known classes of their means over seeds. Its deviation is that
+    of the value a paper reports, the mean over classes seed by seed; seeds that lack a class are left out of it. Its
+    ``n`` is the number of known classes.
     """
     classes = list(dict.fromkeys(row.cell.class_ for row in rows))
+    values: dict[str, dict[int | None, dict[int, float]]] = {}  # by line, class and seed
+    for row in rows:
+        of_class = values.setdefault(row.line, {class_: {} for class_ in classes})[row.cell.class_]
+        if measure in row.values:
+            of_class[row.cell.seed] = row.values[measure]
     table: dict[str, dict[str, Spread]] = {}
-    for line in dict.fromkeys(row.line for row in rows):
-        found: dict[int | None, dict[int, float]] = {class_: {} for class_ in classes}  # by class and seed
-        for row in rows:
-            if row.line == line and measure in row.values:
-                found[row.cell.class_][row.cell.seed] = row.values[measure]
+    for line, found in values.items():
         table[line] = {"all" if c is None else str(c): summarize(list(seeds.values())) for c, seeds in found.items()}
         if len(classes) > 1:
             whole = set.intersection(*(set(seeds) for seeds in found.values()))
-            table[line]["mean"] = summarize([summarize([found[c][seed] for c in classes]).mean for seed in whole])
+            by_seed = summarize([summarize([found[c][seed] for c in classes]).mean for seed in whole])
+            over_classes = summarize([spread.mean for spread in table[line].values()])
+            table[line]["mean"] = replace(over_classes, std=by_seed.std)
     return table
-
-
-def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> str:
-    """summary.md: a table per measure, classes across, the best of each column in bold; then the missing cells."""
-    seeds = sorted({cell.seed for cell in grid.cells})
-    done = len({row.cell.name for row in rows})
-    protocol = f"Protocol: {grid.protocol}. " if grid.protocol else ""
-    cells = f"{done} of {len(grid.cells)} cells, seeds {', '.join(map(str, seeds))}"
-    text = [f"# {grid.name}", "", f"{protocol}{cells}; mean ± standard deviation."]
-    if any(on_subset(row.run) for row in rows):
-        text += ["", "**Trained on a subset of the data: not comparable with published values.**"]
-    if any(row.test_on != "test" for row in rows):
-        text += ["", "**(development): tested on training images set aside to choose by, not on the test split.**"]
-    for measure in RANKING:
-        table = table_of(rows, measure)
-        up = MetricName("test", measure).higher_is_better
-        columns: list[tuple[str, bool, list[str]]] = [("score", False, list(table))]
-        for class_ in next(iter(table.values()), ()):
-            spreads = [line[class_] for line in table.values()]
-            shown = [f"{spread:.4f}" if spread.n else "-" for spread in spreads]
-            best = which_is_best(spreads, up)
-            columns.append((class_, True, [f"**{c}**" if bold else c for c, bold in zip(shown, best, strict=True)]))
-        text += ["", f"## {measure.upper()}", "", *markdown_table(columns)]
-    if missing:
-        text += ["", "## Not finished", "", *(f"- {name}: {reason}" for name, reason in missing.items())]
-    return "\n".join(text) + "\n"
