@@ -73,7 +73,10 @@ class Detector(nn.Module):
 
     def complete(self, output: Output) -> Output:
         """The net's output in float32, with that for its own reconstruction if a score asks for it."""
-        return (output.with_again(self.net(output.reconstruction)) if self._again else output).float()
+        if self._again:
+            # A net of features does not take its reconstruction for an image; one that is no Autoencoder has no say.
+            output = output.with_again(getattr(self.net, "again", self.net)(output.reconstruction))
+        return output.float()
 
     def forward(self, images: Tensor) -> dict[str, Judgement]:
         """Judge (B, C, H, W) images, uint8 in 0..255 or floating-point in [0, 1], by every score.

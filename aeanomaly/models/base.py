@@ -18,7 +18,7 @@ class Autoencoder(Described, nn.Module, ABC):
     A new architecture defines `encode` and `decode`; `encode_layers` too if it offers inner activations to scores. One
     that trains on more than the mean squared error (a variational net) overrides `loss_terms`, or `training_loss` if it
     trains on other images than it is given (a denoising net); one that compares something else than the image overrides
-    `forward`. A net that wraps another one calls `encode_layers`, `decode` and `loss_terms` of that.
+    `forward` and `again`. A net that wraps another one calls `encode_layers`, `decode` and `loss_terms` of that.
 
     Attributes:
         image_shape: (C, H, W) of the images that the net takes, or None if it takes any.
@@ -43,6 +43,11 @@ class Autoencoder(Described, nn.Module, ABC):
         """Encode and decode (B, C, H, W) images."""
         code, features = self.encode_layers(x)
         return Output(code=code, reconstruction=self.decode(code), target=x, features=features)
+
+    def again(self, reconstruction: Tensor) -> Output:
+        """What the net makes of its own reconstruction (RaPP): as `forward`, unless it is no image."""
+        output: Output = self(reconstruction)
+        return output
 
     def loss_terms(self, output: Output) -> dict[str, Tensor]:
         """The named terms of the training loss of an output that `forward` made: scalars, averaged over images."""

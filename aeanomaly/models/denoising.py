@@ -43,6 +43,10 @@ class DenoisingAutoencoder(Autoencoder):
         output: Output = self.net(x)
         return output
 
+    def again(self, reconstruction: Tensor) -> Output:
+        """That of the net."""
+        return self.net.again(reconstruction)
+
     def loss_terms(self, output: Output) -> dict[str, Tensor]:
         """Those of the net."""
         return self.net.loss_terms(output)

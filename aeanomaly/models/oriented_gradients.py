@@ -6,16 +6,16 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from aeanomaly.errors import UserError
-from aeanomaly.outputs import Described
+from aeanomaly.models.front_end import FrontEnd
 
 _SMALL = 1e-8  # keeps square roots and quotients of a flat image finite
 
 
-class OrientedGradients(Described, nn.Module):
+class OrientedGradients(FrontEnd):
     """Energies of oriented gradients at several scales, local mean and local contrast, each pooled to a grid.
 
     An idea of old: histograms of oriented gradients (Dalal and Triggs, 2005), here with soft orientations and Gaussian
