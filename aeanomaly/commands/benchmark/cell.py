@@ -34,7 +34,9 @@ def complaint(run: Run, allow_subset: bool) -> str:
     return run.reason
 
 
-def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool) -> tuple[Cell, str]:
+def run_cell(
+    cell: Cell, out: Path, threads: int, allow_subset: bool, keep_checkpoints: bool = True
+) -> tuple[Cell, str]:
     """Fit and test the cell from its start; what it prints goes to ``log.txt``.
 
     Its computations use no more than ``threads`` threads, so that parallel cells do not crowd each other out.
@@ -67,5 +69,8 @@ def run_cell(cell: Cell, out: Path, threads: int, allow_subset: bool) -> tuple[C
     if run is None:
         lines = log.read_text().strip().splitlines()
         return cell, f"{lines[-1].removeprefix('aeanomaly: error: ')}, see {log}"
+    if not keep_checkpoints:
+        for file in run.path.glob("checkpoints/*.ckpt"):
+            file.unlink()
     reason = complaint(run, allow_subset)
     return cell, f"{reason}, see {log}" if reason else ""

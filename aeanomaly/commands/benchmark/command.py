@@ -76,7 +76,7 @@ def main(options: Sequence[str]) -> int:
     failed = {name: reason for name, run in finished.items() if (reason := complaint(run, args.allow_subset))}
     status = 0
     try:
-        for cell, reason in _run(waiting, out, args, console):
+        for cell, reason in _run(grid, waiting, out, args, console):
             if reason:
                 failed[cell.name] = reason
                 console.print(f"failed: {cell.name}: {reason}")
@@ -107,13 +107,17 @@ def _check_out(out: Path, grid: Grid) -> None:
     write_whole(manifest, "".join(f"{name}: {options}\n" for name, options in (before | cells).items()))
 
 
-def _run(cells: Sequence[Cell], out: Path, args: argparse.Namespace, console: Console) -> Iterable[tuple[Cell, str]]:
+def _run(
+    grid: Grid, cells: Sequence[Cell], out: Path, args: argparse.Namespace, console: Console
+) -> Iterable[tuple[Cell, str]]:
     """Run the cells behind a progress bar: each, as soon as it is done, and why it failed (empty if it did not)."""
     from aeanomaly.commands.benchmark.execute import run_here, run_on_ray
 
     # By default all workers together use every core once.
     threads = args.threads or max(1, (os.cpu_count() or 1) // args.workers)
-    work = partial(run_cell, out=out, threads=threads, allow_subset=args.allow_subset)
+    work = partial(
+        run_cell, out=out, threads=threads, allow_subset=args.allow_subset, keep_checkpoints=grid.keep_checkpoints
+    )
     if args.backend == "ray":
         outcomes = run_on_ray(work, cells, args.workers, args.gpus_per_cell)
     else:

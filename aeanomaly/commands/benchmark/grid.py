@@ -59,6 +59,7 @@ class Grid:
     axes: dict[str, list[Any]] | None = None
     seeds: list[int] | None = None
     scores: list[str] | None = None
+    keep_checkpoints: bool = True
     cells: list[Cell] = field(init=False)
 
     def __post_init__(self) -> None:

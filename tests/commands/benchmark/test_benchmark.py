@@ -217,8 +217,9 @@ def test_edited_config_is_another_setting(tmp_path: Path, capsys: pytest.Capture
 
 def test_lines_of_development_images_are_marked_and_kept_apart(tmp_path: Path) -> None:
     methods = {"chosen": {"data.test_on": "development"}, "reported": {}}
-    grid = write_grid(tmp_path, methods=methods, classes=[0], seeds=[1])
+    grid = write_grid(tmp_path, methods=methods, classes=[0], seeds=[1], keep_checkpoints=False)
     assert main(["benchmark", "--config", grid, "--out", str(tmp_path / "out"), "--threads", "1"]) == 0
+    assert not list(tmp_path.rglob("*.ckpt"))
     assert {(row["method"], row["test_on"]) for row in rows_of(tmp_path / "out")} == {
         ("chosen", "development"),
         ("reported", "test"),
@@ -226,6 +227,10 @@ def test_lines_of_development_images_are_marked_and_kept_apart(tmp_path: Path) -
     shown = (tmp_path / "out" / "summary.md").read_text()
     assert shown.count("**(development): tested on training images") == 1
     assert shown.count("\n| chosen kmeans (development) |") == shown.count("\n| reported kmeans |") == 3
+
+
+def test_checkpoints_of_cells_are_kept_unless_told_otherwise(uninterrupted: Path) -> None:
+    assert len(list(uninterrupted.glob("cells/*/lightning_logs/version_0/checkpoints/*.ckpt"))) >= 4
 
 
 def test_summary_of_test_images_does_not_speak_of_development(uninterrupted: Path) -> None:
