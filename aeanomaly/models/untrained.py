@@ -1,0 +1,48 @@
+"""A net that learns nothing worth mentioning: what scores find in images, or in fixed features, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aeanomaly.models.base import Autoencoder
+
+
+class Untrained(Autoencoder):
+    """Hands images, and fixed features of them, to the scores as they are, so that one sees what training adds.
+
+    Scores read ``target`` (B, C, H, W), the image itself, or ``features.front`` (B, ...), what the front end makes of
+    it. The code is a thumbnail of the image, for the Projector. The reconstruction is the same image whatever the code;
+    it is the only parameter, so that an ordinary fit has something to do, and tends to the mean image. ``val/loss`` is
+    the mean squared difference from it, which says nothing of scores that read something else.
+
+    Args:
+        image_shape: (C, H, W).
+        front: (B, C, H, W) images to (B, ...) features, such as
+            `aeanomaly.models.oriented_gradients.OrientedGradients`; it is fixed. None for images alone.
+        thumbnail: S, height and width of the thumbnail.
+    """
+
+    def __init__(self, image_shape: Sequence[int], front: nn.Module | None = None, thumbnail: int = 4) -> None:
+        super().__init__()
+        channels, height, width = image_shape
+        self.image_shape, self.thumbnail = (channels, height, width), thumbnail
+        self.mean = nn.Parameter(torch.full(self.image_shape, 0.5))
+        self.front = front
+        if front is not None and any(True for _ in front.parameters()):
+            self.freeze("front")
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) images to (B, C S S) thumbnails."""
+        return functional.adaptive_avg_pool2d(x, self.thumbnail).flatten(1)
+
+    def encode_layers(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `encode`, with the features of the front end."""
+        return self.encode(x), {} if self.front is None else {"front": self.front(x)}
+
+    def decode(self, code: Tensor) -> Tensor:
+        """The same (C, H, W) image for each of B codes."""
+        return self.mean.expand(len(code), *self.mean.shape)
