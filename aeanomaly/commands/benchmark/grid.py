@@ -50,8 +50,8 @@ class Grid:
         UserError: if the keys do not go together.
     """
 
-    base: list[str]
     name: str
+    base: list[str] = field(default_factory=list)
     overrides: dict[str, Any] | None = None
     protocol: Literal["leave-one-out", "one-class"] | None = None
     classes: list[int] | None = None
@@ -67,8 +67,10 @@ class Grid:
             raise UserError(f"the protocol {self.protocol} needs the list `classes`")
         if self.scores == []:
             raise UserError("`scores` must name at least one score; left out, all are shown")
-        if not self.base:
-            raise UserError("`base` must name at least one complete config")
+        methods = self.methods or {"base": {}}
+        bare = None if self.base else next((name for name, keys in methods.items() if not (keys or {}).get("config")), None)
+        if bare is not None:
+            raise UserError(f"neither `base` nor `config` of the method {bare!r} names a config")
         for file in self.base:
             if not Path(file).is_file():
                 raise UserError(f"base config {file!r} does not exist in the current folder")
