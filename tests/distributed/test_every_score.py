@@ -36,7 +36,7 @@ def test_every_score_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
     # Of 360 test images in batches of 359, one process has none in the second batch.
     options = ["--config", str(file), "--data.eval_batch_size", "359", "--trainer.max_epochs", "1"]
     words = ["fit", *DDP, *options, "--trainer.default_root_dir", str(tmp_path / "two")]
-    processes = run_forked(words, 2, tmp_path)
+    processes = run_forked(words, 2, tmp_path, limit=150)
     assert [process.status for process in processes] == [0, 0], processes
     assert main(["fit", "--config", DEBUG, *options, "--trainer.default_root_dir", str(tmp_path / "one")]) == 0
     (rows, together), (rows_alone, alone) = (
