@@ -173,6 +173,8 @@ class OneClassDataModule(L.LightningDataModule):
             raise UserError(f"data.{option} {batch_size} is smaller than the number of devices, {world_size}")
         table, kind = self._table_near(part), IndexBatches if shuffle else BatchesInOrder
         batches = kind(len(table), batch_size, shuffle, self.split_seed, world_size, rank, table.device)
+        if isinstance(batches, BatchesInOrder) and part == "val":
+            batches.border = len(self.split.val_normal)  # no bit of what thresholds are made of depends on anomalies
         return index_loader(table, batches, chunk_size)
 
     def _table_near(self, part: str) -> ImageTable:
@@ -197,7 +199,7 @@ class OneClassDataModule(L.LightningDataModule):
         return self._loader("train", self.eval_batch_size)
 
     def val_dataloader(self) -> IndexLoader:
-        """Held-out normal images, then the anomalous images of the training split."""
+        """Held-out normal images, then the anomalous images of the training split, in batches of their own."""
         return self._loader("val", self.eval_batch_size)
 
     def test_dataloader(self) -> IndexLoader:

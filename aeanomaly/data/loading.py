@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -75,16 +76,37 @@ class IndexBatches(DistributedSampler[Tensor]):
         self.served = resume_at[1] if resume_at is not None and resume_at[0] == self.epoch else 0
 
         def share(number: int) -> Tensor:
-            batch = order[number * self.batch_size : (number + 1) * self.batch_size]
+            batch = order[self._span(number)]
             if self.shuffle:
                 batch = batch[: len(batch) - len(batch) % self.num_replicas]
             return batch[self.rank :: self.num_replicas]
 
         return share
 
+    def _span(self, number: int) -> slice:
+        return slice(number * self.batch_size, (number + 1) * self.batch_size)
+
 
 class BatchesInOrder(IndexBatches, SequentialSampler):  # type: ignore[misc]
-    """The second kind; being a `SequentialSampler`, it is left alone by Lightning's ``overfit_batches``, too."""
+    """The second kind; being a `SequentialSampler`, it is left alone by Lightning's ``overfit_batches``, too.
+
+    Attributes:
+        border: how many images come before one that begins a batch, whatever the size of the batch before it. What a
+            net makes of an image differs in the last bits with the number of images beside it, so that those before the
+            border would depend on those after it.
+    """
+
+    border = 0
+
+    def __len__(self) -> int:
+        return sum(math.ceil(length / self.batch_size) for length in (self.border, self.length - self.border))
+
+    def _span(self, number: int) -> slice:
+        before = math.ceil(self.border / self.batch_size)
+        if number < before:
+            return slice(number * self.batch_size, min((number + 1) * self.batch_size, self.border))
+        start = self.border + (number - before) * self.batch_size
+        return slice(start, start + self.batch_size)
 
 
 class TableChunk:

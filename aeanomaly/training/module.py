@@ -118,7 +118,7 @@ class LitAutoencoder(TrainingModule):
         count = int(normal.sum())
         output: Output | None = None
         if count:
-            alone = count == len(normal)  # nearly always: the loader has the normal images first
+            alone = count == len(normal)  # always, with our loaders, whose batches are of one kind
             with _fixed_seed(batch_idx, self.device):
                 terms, of_normal = self.net.training_loss(batch.image if alone else batch.image[normal])
             self._collector.add_loss(total(terms), count)

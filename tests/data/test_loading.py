@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from aeanomaly.data.loading import IndexBatches, IndexLoader, index_loader
+from aeanomaly.data.loading import BatchesInOrder, IndexBatches, IndexLoader, index_loader
 from aeanomaly.data.table import ImageTable
 from aeanomaly.outputs import chunks_before
 
@@ -56,6 +56,25 @@ def test_in_order_every_image_comes_once_in_equally_many_batches(world_size: int
 
 def test_a_device_without_images_gets_an_empty_batch() -> None:
     assert shards(9, 8, False, world_size=4) == [[[0, 4], [8]], [[1, 5], []], [[2, 6], []], [[3, 7], []]]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize(("border", "length"), [(0, 20), (11, 20), (16, 20), (3, 20), (20, 20), (19, 20)])
+def test_batches_before_a_border_do_not_depend_on_what_comes_after(world_size: int, border: int, length: int) -> None:
+    def of(length: int) -> list[list[list[int]]]:
+        found = []
+        for rank in range(world_size):
+            batches = BatchesInOrder(length, 8, False, seed=9, world_size=world_size, rank=rank)
+            batches.border = border
+            found.append([positions.tolist() for positions in batches])
+            assert len(batches) == len(found[-1])
+        return found
+
+    whole, alone = of(length), of(border)
+    for found, expected in zip(whole, alone, strict=True):
+        assert found[: len(expected)] == expected
+    assert sorted(position for rank in whole for batch in rank for position in batch) == list(range(length))
+    assert len({len(rank) for rank in whole}) == 1
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])

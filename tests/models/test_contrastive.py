@@ -59,33 +59,13 @@ def test_what_scores_may_read_has_the_shapes_that_are_told() -> None:
     torch.testing.assert_close(output.reconstruction.flatten(1).norm(dim=1), torch.ones(7))
 
 
-def test_gradients_reach_every_parameter() -> None:
-    net = small()
-    terms, _ = net.training_loss(images())
-    sum(terms.values(), torch.zeros(())).backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
-
-
-def test_it_overfits_one_batch() -> None:
-    net, x = small(views=[Gain(0.1)], reconstruction=1.0), images()
-    optimizer = torch.optim.AdamW(net.parameters(), 5e-3)
-    losses = []
-    for _ in range(150):
-        loss = sum(net.training_loss(x)[0].values(), torch.zeros(()))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < 0.3 * losses[0]
-
-
 def test_views_are_for_the_loss_only_and_follow_the_seed() -> None:
     net = small().eval()
     assert torch.equal(net(images()).code, net(images()).code)
     torch.manual_seed(4)
-    first, second = (float(net.training_loss(images())[0]["contrastive"]) for _ in range(2))
+    first, second = (net.training_loss(images())[0]["contrastive"].item() for _ in range(2))
     torch.manual_seed(4)
-    assert float(net.training_loss(images())[0]["contrastive"]) == first != second
+    assert net.training_loss(images())[0]["contrastive"].item() == first != second
 
 
 def test_a_checkpoint_holds_no_front_end_and_gives_the_same_output(tmp_path: object) -> None:
@@ -120,15 +100,6 @@ def test_a_checkpoint_can_say_how_it_is_made() -> None:
     made = describe(net)["init_args"]
     assert made["front"]["init_args"] == {"scales": [1], "grid": 5}
     assert made["views"] == [{"class_path": "aeanomaly.models.views.Gain", "init_args": {"amount": 0.1}}]
-
-
-def test_reduced_precision_changes_little() -> None:
-    net = small().eval()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = net(images()).float()
-    exact = net(images())
-    assert torch.cosine_similarity(rough.code, exact.code).min() > 0.999
-    torch.testing.assert_close(rough.reconstruction, exact.reconstruction, atol=0.01, rtol=0)
 
 
 def test_mistakes_are_named() -> None:
