@@ -21,11 +21,13 @@ from aeanomaly.models.convolutional import ConvolutionalAutoencoder
 from aeanomaly.models.corruptions import GaussianNoise
 from aeanomaly.models.denoising import DenoisingAutoencoder
 from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.models.feature_reconstruction import FeatureAutoencoder
 from aeanomaly.models.memory import MemoryAutoencoder
 from aeanomaly.models.oriented_gradients import OrientedGradients
 from aeanomaly.models.variational import VariationalAutoencoder
 from aeanomaly.models.views import Gain
 from aeanomaly.scores.base import Score
+from aeanomaly.scores.estimator import Estimator
 from aeanomaly.scores.fusion import Fusion
 from aeanomaly.scores.gmm import GaussianMixture
 from aeanomaly.scores.kmeans import KMeans
@@ -44,6 +46,10 @@ def convolutional(code_size: int | None = 8, residual_blocks: int = 0, batch_nor
 
 def variational() -> Autoencoder:
     return VariationalAutoencoder(dense(20), 8, likelihood="gaussian", deviation=0.1)
+
+
+def features(*views: nn.Module) -> Autoencoder:
+    return FeatureAutoencoder(OrientedGradients(scales=[1], grid=6), views, (8, 8), 32, 8)
 
 
 def contrastive() -> Autoencoder:
@@ -83,6 +89,8 @@ NETS: dict[str, Callable[[], Autoencoder]] = {
     "denoising variational": lambda: DenoisingAutoencoder(variational(), GaussianNoise(0.1)),
     "memory": lambda: MemoryAutoencoder(dense(), 50),
     "memory convolutional": lambda: MemoryAutoencoder(convolutional(None), 50),
+    "features": features,
+    "features of views": lambda: features(Gain(0.1)),
     "contrastive": contrastive,
 }
 _listed = {type(make()) for make in NETS.values()}
@@ -91,13 +99,20 @@ NETS |= {
     for kind in classes_of(aeanomaly.models, Autoencoder)
     if kind not in _listed
 }
-RANDOM = {name for name in NETS if "variational" in name or "denoising" in name or name == "contrastive"}  # in training
+RANDOM = {
+    name
+    for name in NETS
+    if "variational" in name or "denoising" in name or name in ("contrastive", "features of views")
+}  # in training
 
 # By the name of the class with its defaults, which read the code; then others. Those made of others come last.
 SCORES: dict[str, Callable[[], Score]] = {
-    kind.__name__: partial(_made, kind, "SCORES") for kind in classes_of(aeanomaly.scores, Score) if kind is not Fusion
+    kind.__name__: partial(_made, kind, "SCORES")
+    for kind in classes_of(aeanomaly.scores, Score)
+    if kind not in (Estimator, Fusion)
 }
 SCORES |= {
+    "Estimator": lambda: Estimator("sklearn.ensemble.IsolationForest", {"n_estimators": 20, "random_state": 1}),
     # Fewer components of a breadth that the few images of a test can tell.
     "GaussianMixture": lambda: GaussianMixture(3, reg_covar=1e-3),
     "cosine": lambda: KMeans(metric="cosine"),

@@ -67,10 +67,9 @@ class Grid:
             raise UserError(f"the protocol {self.protocol} needs the list `classes`")
         if self.scores == []:
             raise UserError("`scores` must name at least one score; left out, all are shown")
-        methods = self.methods or {"base": {}}
-        bare = None if self.base else next((name for name, keys in methods.items() if not (keys or {}).get("config")), None)
-        if bare is not None:
-            raise UserError(f"neither `base` nor `config` of the method {bare!r} names a config")
+        for method, keys in (self.methods or {"base": {}}).items():
+            if not self.base and not (keys or {}).get("config"):
+                raise UserError(f"neither `base` nor `config` of the method {method!r} names a config")
         for file in self.base:
             if not Path(file).is_file():
                 raise UserError(f"base config {file!r} does not exist in the current folder")
