@@ -63,7 +63,10 @@ def main(options: Sequence[str]) -> int:
     # Cells may run in other folders or on other machines: only an absolute path means the same to all of them.
     out = Path(args.out or Path(LOGS) / f"benchmark_{grid.name}").absolute()
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    finished = {cell.name: run for cell in grid.cells if (run := finished_run(out, cell))}
+    from aeanomaly.commands.benchmark.results import kept_rows
+
+    kept = {name: rows[0].run for name, rows in kept_rows(grid, out).items()}
+    finished = kept | {cell.name: run for cell in grid.cells if (run := finished_run(out, cell))}
     if args.dry_run:
         for cell in grid.cells:
             state = "finished" if cell.name in finished else "to run"
@@ -135,7 +138,7 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
     missing = {cell.name: failed.get(cell.name, "not run yet") for cell in grid.cells if cell.name not in done}
     write_whole(out / "summary.md", summary_md(grid, rows, missing))
     if rows:
-        write_whole(out / "results.csv", results_csv(rows))
+        write_whole(out / "results.csv", results_csv(grid, rows, out))
         if shown := named_scores(grid, rows):
             write_figures(grid, shown, out)
         console.print((out / "summary.md").read_text())

@@ -36,19 +36,27 @@ def _auroc_map(grid: Grid, rows: Sequence[Row]) -> Figure:
 
 def _curve(row: Row) -> Curve:
     """False and true positive rates, from the run's test_scores.csv."""
-    with (row.run.path / "test_scores.csv").open() as stream:
+    with _scores_file(row).open() as stream:
         pairs = [(int(line["is_anomaly"]), float(line[row.score])) for line in csv.DictReader(stream)]
     false, true, _ = roc_curve(*zip(*pairs, strict=True))
     return false, true
 
 
+def _scores_file(row: Row) -> Path:
+    return row.run.path / "test_scores.csv"
+
+
 def write_figures(grid: Grid, rows: Sequence[Row], out: Path) -> None:
-    """Write heatmap.png and roc.png to ``out``, and both with the means to ``out/summary`` for TensorBoard."""
+    """Write heatmap.png and roc.png to ``out``, and both with the means to ``out/summary`` for TensorBoard.
+
+    Without the scores of every cell, whose runs may be gone, there is no roc.png; an earlier one stays.
+    """
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    lines = dict.fromkeys(row.line for row in rows)
-    curves = {line: [_curve(row) for row in rows if row.line == line] for line in lines}
-    figures = {"heatmap": _auroc_map(grid, rows), "roc": mean_roc(curves)}
+    figures = {"heatmap": _auroc_map(grid, rows)}
+    if all(_scores_file(row).is_file() for row in rows):
+        lines = dict.fromkeys(row.line for row in rows)
+        figures["roc"] = mean_roc({line: [_curve(row) for row in rows if row.line == line] for line in lines})
     shutil.rmtree(out / "summary", ignore_errors=True)  # one event file, that of the latest state
     with SummaryWriter(str(out / "summary")) as writer:
         for kind, figure in figures.items():

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from aeanomaly.commands.benchmark.cell import complaint, finished_run
+from aeanomaly.commands.benchmark.cell import cell_folder, complaint, finished_run, on_subset
 from aeanomaly.commands.benchmark.grid import Cell, Grid
+from aeanomaly.errors import UserError
 from aeanomaly.evaluation.metric_name import RANKING, MetricName
 from aeanomaly.runs.reading import Run
 from aeanomaly.runs.statistics import Spread, summarize
+
+_ABOUT = ("score", "test_on", "subset")  # columns of results.csv between what identifies the cell and the values
 
 
 @dataclass(frozen=True)
@@ -41,19 +45,65 @@ class Row:
 
 
 def collect(grid: Grid, out: Path, allow_subset: bool) -> list[Row]:
-    """A row per score and finished cell without `complaint`, in the order of the grid."""
-    rows = []
+    """A row per score and finished cell without `complaint`, in the order of the grid.
+
+    A cell whose run is gone has the rows that results.csv keeps of it.
+    """
+    kept, rows = kept_rows(grid, out), []
     for cell in grid.cells:
         run = finished_run(out, cell)
-        if run is None or complaint(run, allow_subset):
-            continue
-        values: dict[str, dict[str, float]] = {}
-        for tag, value in run.values.items():
-            name = MetricName.parse(tag)
-            if name is not None and name.stage == "test" and name.score:
-                values.setdefault(name.score, {})[name.column] = value
-        rows += [Row(cell, score, run, known) for score, known in values.items()]
+        found = kept.get(cell.name, []) if run is None else _rows_of(cell, run)
+        rows += [row for row in found if not complaint(row.run, allow_subset)]
     return rows
+
+
+def _rows_of(cell: Cell, run: Run) -> list[Row]:
+    values: dict[str, dict[str, float]] = {}
+    for tag, value in run.values.items():
+        name = MetricName.parse(tag)
+        if name is not None and name.stage == "test" and name.score:
+            values.setdefault(name.score, {})[name.column] = value
+    return [Row(cell, score, run, known) for score, known in values.items()]
+
+
+def kept_rows(grid: Grid, out: Path) -> dict[str, list[Row]]:
+    """What an earlier results.csv holds of the grid's cells, by the name of the cell. Their runs have no files.
+
+    Raises:
+        UserError: if the file was changed to what cannot be read.
+    """
+    kept: dict[str, list[Row]] = {}
+    for cell, line in _lines(grid, out):
+        if cell is not None:
+            source = "subset" if line["subset"] else "whole"
+            run = Run(cell_folder(out, cell), {"test_on": line["test_on"], "data_source": source}, None)
+            measures = list(line)[list(line).index(_ABOUT[-1]) + 1 :]
+            try:
+                values = {name: float(line[name]) for name in measures if line[name]}
+            except ValueError as error:
+                raise UserError(f"{out / 'results.csv'}: {error}; delete the line, and the cell runs again") from None
+            kept.setdefault(cell.name, []).append(Row(cell, line["score"], run, values))
+    return kept
+
+
+def _lines(grid: Grid, out: Path) -> Iterator[tuple[Cell | None, dict[str, str]]]:
+    """The lines of results.csv, each with its cell; None for one that is not of the grid."""
+    file = out / "results.csv"
+    if not file.is_file():
+        return
+    cells = {tuple(map(_text, cell.columns().values())): cell for cell in grid.cells}
+    keys = list(grid.cells[0].columns())
+    with file.open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        if missing := {*keys, *_ABOUT} - {*(reader.fieldnames or [])}:
+            raise UserError(f"{file} has no column {min(missing)}: it is of another benchmark; give another --out")
+        for line in reader:
+            yield cells.get(tuple(line[key] for key in keys)), line
+
+
+def _text(value: object) -> str:
+    """A value as it stands in a CSV file."""
+    return "" if value is None else str(value)
 
 
 def named_scores(grid: Grid, rows: Sequence[Row]) -> list[Row]:
@@ -61,14 +111,22 @@ def named_scores(grid: Grid, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if grid.scores is None or row.score in grid.scores]
 
 
-def results_csv(rows: Sequence[Row]) -> str:
-    """results.csv: what identifies the cell, the score, its values. No timings: equal runs give equal files."""
-    measures = sorted({name for row in rows for name in row.values}, key=lambda name: (name not in RANKING, name))
-    keys = list(dict.fromkeys(key for row in rows for key in row.cell.columns()))
+def results_csv(grid: Grid, rows: Sequence[Row], out: Path) -> str:
+    """results.csv: what identifies the cell, the score, its values. No timings: equal runs give equal files.
+
+    Lines of an earlier file stay if they are of cells that this grid has not, such as those of other seeds.
+    """
+    lines: list[dict[str, Any]] = []
+    for row in rows:
+        about = (row.score, row.test_on, "yes" if on_subset(row.run) else "")
+        lines.append({**row.cell.columns(), **dict(zip(_ABOUT, about, strict=True)), **row.values})
+    lines += [line for cell, line in _lines(grid, out) if cell is None]
+    keys = [*grid.cells[0].columns(), *_ABOUT]
+    measures = sorted({name for line in lines for name in line} - {*keys}, key=lambda name: (name not in RANKING, name))
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*keys, "score", "test_on", *measures], lineterminator="\n")
+    writer = csv.DictWriter(text, [*keys, *measures], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row.cell.columns(), "score": row.score, "test_on": row.test_on, **row.values} for row in rows)
+    writer.writerows(lines)
     return text.getvalue()
 
 

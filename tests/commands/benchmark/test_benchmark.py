@@ -106,6 +106,25 @@ def test_finished_cells_are_not_run_again(uninterrupted: Path, capsys: pytest.Ca
     assert {path: path.stat().st_mtime_ns for path in (uninterrupted / "cells").rglob("metrics.json")} == before
 
 
+def test_results_are_enough_to_go_on(uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the runs: one more class is run, and no line is lost, though some are of cells not in the grid."""
+    out = tmp_path / "out"
+    out.mkdir()
+    lines = (uninterrupted / "results.csv").read_text().splitlines(keepends=True)
+    gone = [line for line in lines if line.startswith("dense,1,2,")]
+    (out / "results.csv").write_text("".join(line for line in lines if line not in gone))
+    (out / "cells.txt").write_text((uninterrupted / "cells.txt").read_text())
+    grid = write_grid(tmp_path, seeds=[2])  # the lines of seed 1 are of other cells
+    assert main(["benchmark", "--config", grid, "--out", str(out), "--threads", "1"]) == 0
+    assert "2 cells, 1 finished before" in capsys.readouterr().out
+    assert [folder.name for folder in (out / "cells").iterdir()] == ["dense-class1-seed2"]
+    assert sorted((out / "results.csv").read_text().splitlines(keepends=True)) == sorted(lines)
+    assert not (out / "roc.png").exists()
+    (out / "results.csv").write_text("method,score\n")
+    assert main(["benchmark", "--config", grid, "--out", str(out)]) == 2
+    assert "results.csv has no column" in capsys.readouterr().err
+
+
 def test_dry_run_only_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words(tmp_path, "out", "--dry-run")) == 0
     shown = capsys.readouterr().out

@@ -79,4 +79,7 @@ def test_benchmarks_of_the_project_are_read(path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(REPOSITORY)
     grid = read_grid(path)
     assert grid.name == path.stem
-    assert len(grid.cells) == (8 if path.stem == "debug" else 20)
+    assert len(grid.cells) == len(grid.classes or []) * len(grid.methods or {}) * len(grid.seeds or [])
+    assert len(grid.cells) >= 8
+    for files in (keys["config"] for keys in (grid.methods or {}).values() if keys and "config" in keys):
+        assert all(Path(file).is_file() for file in files)
