@@ -13,7 +13,7 @@ from aeanomaly.commands.main import main
 from tests.conftest import DEBUG, REPOSITORY
 
 FOLDER = REPOSITORY / "configs"
-COMPLETE = ("base", "best", "debug")
+COMPLETE = ("base", "best", "pure", "debug")
 OF_FIT = [
     *(FOLDER / f"{name}.yaml" for name in COMPLETE),
     *(path for path in sorted(FOLDER.glob("*/*.yaml")) if path.parent.name not in ("benchmark", "sweep")),
@@ -25,7 +25,7 @@ def test_there_are_the_promised_files() -> None:
     assert {"nets", "scores", "baselines", "precision", "devices", "recipes", "data"} <= folders
     names = {path.stem for path in OF_FIT}
     assert {"base", "debug", "cpu", "gpu", "ddp", "bf16", "fp16", "fast"} <= names
-    assert {path.name for path in FOLDER.glob("*.yaml")} == {"base.yaml", "best.yaml", "debug.yaml", "callbacks.yaml"}
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == {*COMPLETE, "callbacks"}
 
 
 # Those in data/ are run by tests/data/sources/test_torchvision.py, where there is something to download.
@@ -40,10 +40,10 @@ def test_config_instantiates(path: Path, tmp_path: Path, monkeypatch: pytest.Mon
         words = ["fit", "--config", DEBUG, "--config", str(path)]
         if "net" in yaml.safe_load(path.read_text()).get("model", {}).get("net", {}).get("init_args", {}):
             words += ["--model.net.net.image_shape", "[1,8,8]"]  # a net over a net says it for MNIST
-    if path.stem in ("base", "best"):  # everything but the download
+    if path.stem in ("base", "best", "pure"):  # everything but the download
         words += ["--data", "aeanomaly.data.sources.digits.Digits", "--data.anomaly_classes", "[0]"]
         words += ["--trainer.accelerator", "cpu"]
-    if path.stem == "base":  # best.yaml takes images of any size
+    if path.stem == "base":  # the two others take images of any size
         words += ["--model.net.image_shape", "[1,8,8]"]
     if path.stem == "gpu":  # its point is to insist on a GPU, which a test machine need not have
         words += ["--trainer.accelerator", "cpu"]
