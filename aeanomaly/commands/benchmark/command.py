@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -18,7 +19,7 @@ from aeanomaly.commands.benchmark.cell import complaint, finished_run, run_cell
 from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
-from aeanomaly.runs.files import write_whole
+from aeanomaly.runs.files import read_config, write_whole
 from aeanomaly.runs.reading import LOGS
 
 _DESCRIPTION = """\
@@ -94,10 +95,10 @@ def _check_out(out: Path, grid: Grid) -> None:
     """Refuse to mix two grids in one folder: cells of the same name would be taken for each other."""
     manifest = out / "cells.txt"
     files = {word for cell in grid.cells for before, word in pairwise(cell.options) if before == "--config"}
-    try:  # with what the files say, not only their names: an edited config is another setting
-        digests = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12] for file in files}
-    except OSError as error:
-        raise UserError(f"config {error.filename!r} of a method cannot be read: {error.strerror}") from None
+    # With what the files say, not only their names: an edited config is another setting, an edited comment is none.
+    said = {file: read_config(Path(file), "config of a method") for file in files}
+    texts = {file: json.dumps(content, sort_keys=True, default=str) for file, content in said.items()}
+    digests = {file: hashlib.sha256(text.encode()).hexdigest()[:12] for file, text in texts.items()}
     cells = {
         cell.name: " ".join(f"{word}#{digests[word]}" if word in digests else word for word in cell.options)
         for cell in grid.cells

@@ -229,6 +229,9 @@ def test_edited_config_is_another_setting(tmp_path: Path, capsys: pytest.Capture
     base.write_text(Path(DEBUG).read_text().replace("callbacks.yaml", str(Path(DEBUG).with_name("callbacks.yaml"))))
     grid = ["benchmark", "--config", write_grid(tmp_path, base=[str(base)], classes=[0], seeds=[1])]
     assert main([*grid, "--out", str(tmp_path / "out"), "--threads", "1"]) == 0
+    base.write_text(f"# A remark.\n{base.read_text()}")
+    assert main([*grid, "--out", str(tmp_path / "out")]) == 0
+    assert "1 cells, 1 finished before" in capsys.readouterr().out
     base.write_text(base.read_text().replace("lr: 0.005", "lr: 0.001"))
     assert main([*grid, "--out", str(tmp_path / "out"), "--threads", "1"]) == 2
     assert "with other settings" in capsys.readouterr().err
