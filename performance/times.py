@@ -1,13 +1,16 @@
-"""What the rounds of train_speed.py have measured."""
+"""What the rounds of train_speed.py and nets_and_scores.py have measured."""
 
 from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable, Mapping
+
+from clocks import now
 
 
 class Times:
-    """Seconds per epoch of each row: the counted ones by round, and the first ones."""
+    """Seconds per epoch, or per call, of each row: the counted ones by round, and the first ones."""
 
     def __init__(self) -> None:
         self.counted: dict[str, list[float]] = {}
@@ -31,3 +34,17 @@ class Times:
         if row not in self.counted or other not in self.counted:
             return math.nan
         return statistics.median(a / b for a, b in zip(self.counted[row], self.counted[other], strict=True))
+
+
+def measure(ways: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> Times:
+    """Seconds of a call of each way, in turn, each repeated for so long in a round after a first call."""
+    times = Times()
+    for _ in range(rounds):
+        for row, way in ways.items():
+            taken: list[float] = []
+            while len(taken) < 2 or sum(taken[1:]) < seconds:
+                start = now()
+                way()
+                taken.append(now() - start)
+            times.add(row, taken)
+    return times

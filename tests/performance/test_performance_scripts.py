@@ -15,10 +15,16 @@ import torch
 from lightning import seed_everything
 from torch.utils.flop_counter import FlopCounterMode
 
+import aeanomaly.models
+import aeanomaly.scores
 from aeanomaly.commands.main import main
+from aeanomaly.models.base import Autoencoder
 from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.models.untrained import Untrained
 from aeanomaly.outputs import Batch
+from aeanomaly.scores.base import Score
 from tests.conftest import REPOSITORY
+from tests.every_part import classes_of
 
 BENCHMARKS = REPOSITORY / "performance"
 PAGE = REPOSITORY / "docs" / "performance.md"
@@ -84,6 +90,36 @@ def test_scoring_speed(shown: Callable[..., str]) -> None:
     assert "1,280 images" in text
     ways = re.findall(r"^(?:forward|test|predict|PyOD).*  (\d+\.\d\d)$", text, flags=re.MULTILINE)
     assert len(ways) == 2 * (10 if importlib.util.find_spec("pyod") is None else 12)
+
+
+def test_nets_and_scores(shown: Callable[..., str]) -> None:
+    few = ["--rounds", "1", "--seconds", "0", "--large", "300", "1000", "16"]
+    text = shown("nets_and_scores.py", *few, "--only", "base", "convolutional", "density", "rapp")
+    assert "steps of 256 images, scores of 640 fitted on 5" in text  # less the anomalies and a tenth for validation
+    training, forward, ratio, share = (float(cell.replace(",", "")) for cell in cells(text, "base"))
+    assert ratio == pytest.approx(forward / training, abs=0.01)
+    assert share == pytest.approx(ratio / 3, abs=0.01)
+    assert "base, float32" not in text  # dense: it has no layout
+    assert cells(text, "convolutional, float32, contiguous")[1] == "1.00"
+    assert float(cells(text, "convolutional, float32, channels_last")[1]) > 0
+    assert re.search(r"^density: density +KernelDensity .* product with 5\d\d x 5 ", text, flags=re.MULTILINE)
+    assert re.search(r"^rapp: nap +NAP .* forward pass ", text, flags=re.MULTILINE)
+    assert text.count("reconstruction  ") == 1  # that of rapp.yaml is that of base.yaml
+    assert cells(text, "KNN, 300 x 1,000 x 16")[-1] in ("yes", "no")
+
+
+def test_every_net_and_score_of_the_package_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    configured = load("configured", monkeypatch)
+    nets = {type(module.net) for _, module in configured.nets(None)}
+    assert nets == {*classes_of(aeanomaly.models, Autoencoder)} - {Untrained}
+    scores = [score for _, _, new in configured.scores(None) for score in new.values()]
+    assert {type(score) for score in scores} == {*classes_of(aeanomaly.scores, Score)}
+
+
+def test_memory_beside_what_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = load("scores_table", monkeypatch)
+    assert table.peak_beside(lambda: torch.ones(25, 1_000_000), "cpu") == pytest.approx(100, abs=10)
+    assert table.peak_beside(lambda: None, "cpu") < 10
 
 
 def test_time_spent(shown: Callable[..., str]) -> None:
