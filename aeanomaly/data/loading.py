@@ -25,8 +25,8 @@ class IndexBatches(DistributedSampler[Tensor]):
     ``world_size - 1`` images, because DDP averages gradients over devices with equal weight.
 
     In order (evaluation, see `BatchesInOrder`): every image exactly once over all devices, and the same number of
-    batches on each of them; a device may get an empty last batch. Equal counts matter: DDP synchronises buffers in
-    every forward.
+    batches on each of them; a device's share of a short batch may be empty. Equal counts matter: DDP
+    synchronises buffers in every forward.
 
     Args:
         batch_size: of a global batch, at least ``world_size``.

@@ -72,8 +72,8 @@ class Backbone(FrontEnd):
         self.register_buffer("deviation", torch.tensor(_DEVIATION).view(3, 1, 1), persistent=False)
         self.register_load_state_dict_post_hook(_weights_are_there)
         with torch.no_grad():
-            maps = self.net(torch.zeros(1, 3, *[size or 224] * 2))
-        wrong = [layer for layer in self.layers if maps[layer].ndim != 4]
+            maps = self._maps(torch.zeros(1, 3, *[size or 224] * 2))
+        wrong = [layer for layer in self.layers if not _is_map(maps[layer])]
         if wrong:
             raise UserError(f"Backbone: the outputs of {wrong} of {name} are no maps of (C, H, W)")
         self._channels: int = sum(maps[layer].shape[1] for layer in self.layers)
@@ -98,8 +98,22 @@ class Backbone(FrontEnd):
         x = x.expand(-1, 3, -1, -1)
         if self.size is not None:
             x = _resized(x, self.size)
-        maps = self.net((x - self.mean) / self.deviation)
+        maps = self._maps((x - self.mean) / self.deviation)
         return torch.cat([_resized(maps[layer].float(), self.grid) for layer in self.layers], dim=1)
+
+    def _maps(self, x: Tensor) -> dict[str, Any]:
+        try:
+            maps: dict[str, Any] = self.net(x)
+        except (RuntimeError, AssertionError) as error:
+            if min(x.shape[-2:]) >= 224:
+                raise
+            raise UserError(f"Backbone: images of {list(x.shape[-2:])} pixels are too small; set `size`") from error
+        return maps
+
+
+def _is_map(found: Any) -> bool:
+    """Whether it is (B, C, H, W) of a square image; the last two sides of (B, H, W, C) differ."""
+    return isinstance(found, Tensor) and found.ndim == 4 and found.shape[2] == found.shape[3]
 
 
 def _resized(x: Tensor, side: int) -> Tensor:
@@ -126,6 +140,9 @@ def _load(classifier: nn.Module, path: Path) -> bool:
 
 def _extractor(classifier: nn.Module, layers: tuple[str, ...]) -> nn.Module:
     """The part of a classifier that ends with some layers, fixed, with their outputs by name."""
+    for part in classifier.modules():  # else an activation changes the output of the layer before it
+        if hasattr(part, "inplace"):
+            setattr(part, "inplace", False)  # noqa: B010 - mypy takes every attribute of a module for a tensor
     try:
         extractor: nn.Module = create_feature_extractor(classifier, list(layers))
     except ValueError:

@@ -14,7 +14,7 @@ from aeanomaly.models.front_end import FrontEnd
 from aeanomaly.models.oriented_gradients import OrientedGradients
 from aeanomaly.outputs import Output
 
-_GAIN = 20.0  # the net sees features of this length, about 1 for each that matters
+_GAIN = 20.0  # the net sees features of this length; it was tried with oriented gradients
 
 
 class FeatureAutoencoder(Autoencoder):
@@ -81,7 +81,7 @@ class FeatureAutoencoder(Autoencoder):
         self.to(memory_format=torch.channels_last)
 
     def add_head(self, code_size: int) -> None:
-        """Make what a subclass trains on codes besides the decoder, before which it is made; nothing here."""
+        """Make further layers on codes, in a subclass. They are made before the decoder, which draws after them."""
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, H, W) images to (B, D) codes."""
@@ -101,7 +101,7 @@ class FeatureAutoencoder(Autoencoder):
         return self._of_features(self.front(x))
 
     def again(self, reconstruction: Tensor) -> Output:
-        """As `forward`, for the (B, F, G, G) features of a reconstruction."""
+        """As `forward`, for the (B, F, G, G) features of a reconstruction; their length is 1, also for ``pooled``."""
         return self._of_features(reconstruction)
 
     def _of_features(self, found: Tensor) -> Output:
@@ -122,6 +122,8 @@ class FeatureAutoencoder(Autoencoder):
 
     def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
         """The term for the unchanged images and their output; in training for views of them, without features."""
+        if self.training and len(x) == 1:  # a last batch of one, where batch normalisation needs two
+            x = torch.cat([x, x])
         if self.training and len(self.views):
             code = self.encode(self.views(x))
             output = Output(code, self.decode(code), self.target(x))

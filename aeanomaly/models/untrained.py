@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aeanomaly.errors import UserError
 from aeanomaly.models.base import Autoencoder
 
 
@@ -24,10 +25,15 @@ class Untrained(Autoencoder):
         front: (B, C, H, W) images to (B, ...) features, such as
             `aeanomaly.models.oriented_gradients.OrientedGradients`; it is fixed. None for images alone.
         thumbnail: S, height and width of the thumbnail.
+
+    Raises:
+        UserError: if the thumbnail has no pixel.
     """
 
     def __init__(self, image_shape: Sequence[int], front: nn.Module | None = None, thumbnail: int = 4) -> None:
         super().__init__()
+        if thumbnail < 1:
+            raise UserError(f"model.net: Untrained needs {thumbnail=} of at least 1")
         channels, height, width = image_shape
         self.image_shape, self.thumbnail = (channels, height, width), thumbnail
         self.mean = nn.Parameter(torch.full(self.image_shape, 0.5))

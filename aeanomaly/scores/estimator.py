@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +34,8 @@ class Estimator(VectorScore):
         options: arguments of its constructor; ``n_features``, where it takes that, is D unless it is given here.
         field: output field that it sees, such as ``code``, ``target`` for images, or ``features.layer2``.
         at_most: rows that it is fitted on, drawn at random from more; null for all. The checkpoint grows with them.
-        random_state: seed of the draw, and of the global random numbers while it is fitted and asked. What the detector
-            takes from a ``random_state`` of its own is set by ``options``.
+        random_state: seed of the draw, and of the global random numbers while it is fitted and asked. A
+            detector's own ``random_state`` is set in ``options``.
 
     Raises:
         UserError: if a package is missing, the class is no outlier detector that judges new images or does not take the
@@ -76,6 +77,8 @@ class Estimator(VectorScore):
         if self._fitted is None:
             self._fitted = self._fit_to_rows()
         vectors = self.vectors(output)
+        if not len(vectors):  # a device's share of a short batch, which detectors refuse
+            return vectors.new_zeros(0)
         with _seeded(self.random_state):
             values = self.sign * self._fitted.decision_function(vectors.cpu().numpy())
         return torch.as_tensor(values, dtype=torch.float32, device=vectors.device)
@@ -137,8 +140,8 @@ def _sign(detector: Any) -> int:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Gradients, and global random numbers from a seed; validation and its random numbers go on as before after it."""
-    python, numpy = random.getstate(), np.random.get_state()
+    """With gradients, and global random numbers from a seed. What was before comes back: PyOD sets all of these."""
+    python, numpy, hashes = random.getstate(), np.random.get_state(), os.environ.get("PYTHONHASHSEED")
     with (
         torch.random.fork_rng(list(range(torch.cuda.device_count()))),
         torch.inference_mode(False),
@@ -152,3 +155,6 @@ def _seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+            os.environ.pop("PYTHONHASHSEED", None)
+            if hashes is not None:
+                os.environ["PYTHONHASHSEED"] = hashes

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.vector import VectorScore
+from aeanomaly.scores.vector import VectorScore, require_spread
 
 
 class PCA(VectorScore):
@@ -41,13 +41,17 @@ class PCA(VectorScore):
         """Find the components of the (N, D) rows of the field.
 
         Raises:
-            UserError: if there are fewer than two images, or a value is not finite.
+            UserError: if there are fewer than two images, all are the same, a value is not finite, or the components
+                leave no error.
         """
         from sklearn import decomposition
 
-        device, vectors = self.mean.device, self.normal_vectors(outputs, at_least=2).double().numpy()
+        device, vectors = self.mean.device, self.normal_vectors(outputs, at_least=2)
+        require_spread("PCA", vectors)
         count = min(self.n_components, *vectors.shape)
-        estimator = decomposition.PCA(count, random_state=self.random_state).fit(vectors)
+        estimator = decomposition.PCA(count, random_state=self.random_state).fit(vectors.double().numpy())
+        if len(estimator.components_) == vectors.shape[1]:
+            raise UserError(f"PCA cannot be fitted: {count} components of {vectors.shape[1]} numbers leave no error")
         self.mean = torch.from_numpy(estimator.mean_).float().to(device)
         self.components = torch.from_numpy(estimator.components_).float().to(device)
 

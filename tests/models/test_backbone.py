@@ -135,3 +135,16 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
     for path in (other, damaged):
         with pytest.raises(UserError, match="is no state dict of a whole ResNet"):
             backbone(path)
+
+
+def test_a_layer_is_not_changed_by_the_activation_after_it() -> None:
+    found = Backbone("vgg11", ["features.0", "features.1"], grid=4, size=32)(images(1, 3, 32, 32))
+    assert found[:, :64].min() < 0
+    assert found[:, 64:].min() >= 0
+
+
+def test_what_is_no_map_and_what_is_too_small_is_named() -> None:
+    with pytest.raises(UserError, match=r"\['features.1'\] of swin_t are no maps"):
+        Backbone("swin_t", ["features.1"])
+    with pytest.raises(UserError, match=r"images of \[8, 8\] pixels are too small; set `size`"):
+        Backbone("alexnet", ["features.5"], size=8)

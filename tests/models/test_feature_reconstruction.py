@@ -139,3 +139,9 @@ def test_a_checkpoint_can_say_how_it_is_made() -> None:
 def test_mistakes_are_named() -> None:
     with pytest.raises(UserError, match="code_size=0"):
         small(code_size=0)
+
+
+def test_a_last_batch_of_one_image_trains() -> None:
+    net = FeatureAutoencoder(OrientedGradients(scales=[1], grid=4), None, (8, 8), 16, 4).train()
+    terms, _ = net.training_loss(torch.rand(1, 1, 8, 8))
+    assert torch.isfinite(terms["reconstruction"])

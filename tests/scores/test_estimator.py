@@ -142,3 +142,8 @@ def test_what_a_detector_refuses_is_named() -> None:
         fitted(Estimator(FOREST, {"n_estimators": -1}), codes())
     with pytest.raises(UserError, match="at_most=1"):
         Estimator(FOREST, at_most=1)
+
+
+def test_a_device_without_images_gets_no_scores() -> None:
+    score = fitted(Estimator(FOREST, SEEDED), codes())
+    assert score.score(output(codes()[:0])).shape == (0,)

@@ -51,3 +51,10 @@ def test_state_and_pieces() -> None:
     score, new = fitted(PCA(2, "code"), codes()), output(codes(40, seed=1))
     assert_survives_a_checkpoint(score, PCA(3, "code"), new)
     assert_the_same_in_pieces(score, new)
+
+
+def test_what_leaves_no_error_is_refused() -> None:
+    with pytest.raises(UserError, match="5 components of 5 numbers leave no error"):
+        fitted(PCA(8, "code"), codes())
+    with pytest.raises(UserError, match="the same in every normal image"):
+        fitted(PCA(1, "code"), torch.ones(20, 5))

@@ -104,6 +104,8 @@ def _check_out(out: Path, grid: Grid) -> None:
         for cell in grid.cells
     }
     lines = manifest.read_text().splitlines() if manifest.is_file() else []
+    if not lines and (out / "results.csv").is_file():
+        raise UserError(f"{out} has results.csv but no cells.txt, which tells by what settings: it needs both")
     before = {name: options for name, _, options in (line.partition(": ") for line in lines)}
     changed = next((name for name, options in cells.items() if before.get(name, options) != options), None)
     if changed:
@@ -145,5 +147,5 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
         console.print((out / "summary.md").read_text())
     for name, reason in missing.items():
         console.print(f"not finished: {name}: {reason}")
-    console.print(f"Results: results.csv, summary.md, heatmap.png and roc.png in {out}")
+    console.print(f"Results: results.csv, summary.md and heatmap.png in {out}, and roc.png while all runs are there")
     console.print(f"TensorBoard: tensorboard --logdir {out}")

@@ -49,11 +49,12 @@ def _scores_file(row: Row) -> Path:
 def write_figures(grid: Grid, rows: Sequence[Row], out: Path) -> None:
     """Write heatmap.png and roc.png to ``out``, and both with the means to ``out/summary`` for TensorBoard.
 
-    Without the scores of every cell, whose runs may be gone, there is no roc.png; an earlier one stays.
+    Without the scores of every cell, whose runs may be gone, there is no roc.png.
     """
     from torch.utils.tensorboard.writer import SummaryWriter
 
     figures = {"heatmap": _auroc_map(grid, rows)}
+    (out / "roc.png").unlink(missing_ok=True)
     if all(_scores_file(row).is_file() for row in rows):
         lines = dict.fromkeys(row.line for row in rows)
         figures["roc"] = mean_roc({line: [_curve(row) for row in rows if row.line == line] for line in lines})

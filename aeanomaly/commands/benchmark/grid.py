@@ -101,7 +101,8 @@ def _cells(file: Grid) -> list[Cell]:
     for seed, (method, settings), class_, values in grid:
         varied = dict(zip(axes, values, strict=True))
         settings = dict(settings or {})
-        files = [*file.base, *(str(more) for more in settings.pop("config", []))]
+        more = settings.pop("config", None) or []
+        files = [*file.base, *map(str, [more] if isinstance(more, str) else more)]
         options = [word for name in files for word in ("--config", name)]
         options += [option(*pair) for given in (file.overrides or {}, settings, varied) for pair in given.items()]
         if file.protocol is not None:

@@ -81,7 +81,9 @@ def kept_rows(grid: Grid, out: Path) -> dict[str, list[Row]]:
             try:
                 values = {name: float(line[name]) for name in measures if line[name]}
             except ValueError as error:
-                raise UserError(f"{out / 'results.csv'}: {error}; delete the line, and the cell runs again") from None
+                raise UserError(
+                    f"{out / 'results.csv'}: {error}; delete all lines of {cell.name}, and it runs again"
+                ) from None
             kept.setdefault(cell.name, []).append(Row(cell, line["score"], run, values))
     return kept
 
@@ -95,8 +97,12 @@ def _lines(grid: Grid, out: Path) -> Iterator[tuple[Cell | None, dict[str, str]]
     keys = list(grid.cells[0].columns())
     with file.open(newline="") as stream:
         reader = csv.DictReader(stream)
-        if missing := {*keys, *_ABOUT} - {*(reader.fieldnames or [])}:
-            raise UserError(f"{file} has no column {min(missing)}: it is of another benchmark; give another --out")
+        expected = [*keys, *_ABOUT]
+        if (found := list(reader.fieldnames or [])[: len(expected)]) != expected:
+            raise UserError(
+                f"{file} begins with the columns {', '.join(found)}, not {', '.join(expected)}: it is of another grid "
+                "or an older version; give another --out"
+            )
         for line in reader:
             yield cells.get(tuple(line[key] for key in keys)), line
 
@@ -114,13 +120,14 @@ def named_scores(grid: Grid, rows: Sequence[Row]) -> list[Row]:
 def results_csv(grid: Grid, rows: Sequence[Row], out: Path) -> str:
     """results.csv: what identifies the cell, the score, its values. No timings: equal runs give equal files.
 
-    Lines of an earlier file stay if they are of cells that this grid has not, such as those of other seeds.
+    Lines of an earlier file stay if no row is of their cell: those of other seeds, or of a subset that is refused now.
     """
     lines: list[dict[str, Any]] = []
     for row in rows:
         about = (row.score, row.test_on, "yes" if on_subset(row.run) else "")
         lines.append({**row.cell.columns(), **dict(zip(_ABOUT, about, strict=True)), **row.values})
-    lines += [line for cell, line in _lines(grid, out) if cell is None]
+    written = {row.cell.name for row in rows}
+    lines += [line for cell, line in _lines(grid, out) if cell is None or cell.name not in written]
     keys = [*grid.cells[0].columns(), *_ABOUT]
     measures = sorted({name for line in lines for name in line} - {*keys}, key=lambda name: (name not in RANKING, name))
     text = io.StringIO()

@@ -40,6 +40,9 @@ def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> s
     unseen = {row.cell.method for row in rows} - {row.cell.method for row in shown}
     if unseen:
         text += ["", f"Without any of the scores {', '.join(grid.scores or [])}: {', '.join(sorted(unseen))}."]
+    absent = [score for score in grid.scores or [] if score not in {row.score for row in rows}]
+    if rows and absent:
+        text += ["", f"No finished cell has a score {', '.join(absent)}."]
     # Values of other images cannot be compared: each kind has tables of its own.
     kinds = [[row for row in shown if row.test_on == kind] for kind in dict.fromkeys(row.test_on for row in shown)]
     several = [kind for kind in kinds if len({row.cell.class_ for row in kind}) > 1]

@@ -120,9 +120,25 @@ def test_results_are_enough_to_go_on(uninterrupted: Path, tmp_path: Path, capsys
     assert [folder.name for folder in (out / "cells").iterdir()] == ["dense-class1-seed2"]
     assert sorted((out / "results.csv").read_text().splitlines(keepends=True)) == sorted(lines)
     assert not (out / "roc.png").exists()
-    (out / "results.csv").write_text("method,score\n")
+    (out / "cells.txt").unlink()
     assert main(["benchmark", "--config", grid, "--out", str(out)]) == 2
-    assert "results.csv has no column" in capsys.readouterr().err
+    assert "results.csv but no cells.txt" in capsys.readouterr().err
+    more = write_grid(tmp_path, seeds=[2], axes={"model.net.code_size": [3]})
+    assert main(["benchmark", "--config", more, "--out", str(out)]) == 2
+    assert "begins with the columns method, class, seed, score" in capsys.readouterr().err
+
+
+def test_lines_of_a_subset_stay_where_it_is_refused(uninterrupted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    lines = (uninterrupted / "results.csv").read_text().replace(",test,,", ",test,yes,")
+    (out / "results.csv").write_text(lines)
+    (out / "cells.txt").write_text((uninterrupted / "cells.txt").read_text())
+    assert main(words(tmp_path, "out")) == 1
+    assert (out / "results.csv").read_text() == lines
+    assert "Trained on a subset" not in (out / "summary.md").read_text()
+    assert main(words(tmp_path, "out", "--allow-subset")) == 0
+    assert (out / "results.csv").read_text() == lines
 
 
 def test_dry_run_only_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

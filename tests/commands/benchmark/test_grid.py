@@ -48,6 +48,12 @@ def test_options_of_a_cell(tmp_path: Path) -> None:
     assert cell.columns() == {"method": "m", "class": 7, "seed": 4}
 
 
+@pytest.mark.parametrize("more", ["more.yaml", ["more.yaml"]])
+def test_one_config_of_a_method_needs_no_list(more: object, tmp_path: Path) -> None:
+    (cell,) = read_grid(written(tmp_path, base=[], methods={"m": {"config": more}})).cells
+    assert cell.options[:2] == ("--config", "more.yaml")
+
+
 def test_without_protocol_the_classes_stay_those_of_the_base(tmp_path: Path) -> None:
     (cell,) = read_grid(written(tmp_path)).cells
     assert cell.class_ is None

@@ -88,6 +88,12 @@ def test_only_the_named_scores_are_shown() -> None:
     assert "Without any of the scores" in summary_md(grid(scores=["fusoin"]), rows, {})
 
 
+def test_a_named_score_that_nobody_has_is_said() -> None:
+    assert "No finished cell has a score fusoin." in summary_md(
+        grid(scores=["best", "fusoin"]), rows_of("best", BASE), {}
+    )
+
+
 def test_development_images_are_not_compared_with_test_images() -> None:
     rows = [*rows_of("a", WORSE), *rows_of("a", BASE, method="chosen", test_on="development")]
     text = summary_md(grid(), rows, {})
