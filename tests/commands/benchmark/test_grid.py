@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,5 +88,5 @@ def test_benchmarks_of_the_project_are_read(path: Path, monkeypatch: pytest.Monk
     assert grid.name == path.stem
     assert len(grid.cells) == len(grid.classes or []) * len(grid.methods or {}) * len(grid.seeds or [])
     assert len(grid.cells) >= 8
-    for files in (keys["config"] for keys in (grid.methods or {}).values() if keys and "config" in keys):
-        assert all(Path(file).is_file() for file in files)
+    for cell in grid.cells:
+        assert all(Path(file).is_file() for word, file in pairwise(cell.options) if word == "--config")
