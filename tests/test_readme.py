@@ -14,7 +14,8 @@ from tests.conftest import REPOSITORY
 README = (REPOSITORY / "README.md").read_text()
 PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-INSTALL, TEST, *OTHERS = BLOCKS
+INSTALL, BEST, TEST, *TRY = BLOCKS
+OTHERS = [BEST, *TRY]
 
 
 def joined(text: str) -> str:
