@@ -172,7 +172,7 @@ class OneClassDataModule(L.LightningDataModule):
             option = "batch_size" if part == "train" else "eval_batch_size"
             raise UserError(f"data.{option} {batch_size} is smaller than the number of devices, {world_size}")
         table, kind = self._table_near(part), IndexBatches if shuffle else BatchesInOrder
-        batches = kind(len(table), batch_size, shuffle, self.split_seed, world_size, rank, table.device)
+        batches = kind(len(table), batch_size, self.split_seed, world_size, rank, table.device)
         if isinstance(batches, BatchesInOrder) and part == "val":
             batches.border = len(self.split.val_normal)  # no bit of what thresholds are made of depends on anomalies
         return index_loader(table, batches, chunk_size)

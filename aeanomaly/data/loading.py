@@ -15,22 +15,17 @@ from aeanomaly.outputs import Batch, chunks_before
 
 
 class IndexBatches(DistributedSampler[Tensor]):
-    """Yields this device's share of every global batch, as a tensor of positions.
+    """Yields this device's share of every global batch of training images, as a tensor of positions.
 
     It is a `DistributedSampler` because Lightning leaves those alone. The stock one pads a shard with repeats, which
     corrupts evaluation metrics, and replays epoch 0's order on resuming.
 
-    Shuffled (training): the order depends on seed and epoch only, so that resuming and the number of devices do not
-    change which images make up a global batch. A batch that cannot be shared evenly is trimmed by at most
-    ``world_size - 1`` images, because DDP averages gradients over devices with equal weight.
-
-    In order (evaluation, see `BatchesInOrder`): every image exactly once over all devices, and the same number of
-    batches on each of them; a device's share of a short batch may be empty. Equal counts matter: DDP
-    synchronises buffers in every forward.
+    The order depends on seed and epoch only, so that resuming and the number of devices do not change which images make
+    up a global batch. A batch that cannot be shared evenly is trimmed by at most ``world_size - 1`` images, because DDP
+    averages gradients over devices with equal weight.
 
     Args:
         batch_size: of a global batch, at least ``world_size``.
-        shuffle: the first or the second kind above.
         rank: this device's number among ``world_size``.
         device: where the positions are wanted; one copy for a pass.
 
@@ -43,20 +38,19 @@ class IndexBatches(DistributedSampler[Tensor]):
         self,
         length: int,
         batch_size: int,
-        shuffle: bool,
         seed: int,
         world_size: int = 1,
         rank: int = 0,
         device: torch.device | None = None,
     ) -> None:
-        DistributedSampler.__init__(self, range(length), world_size, rank, shuffle, seed)  # type: ignore[arg-type]
+        DistributedSampler.__init__(self, range(length), world_size, rank, seed=seed)  # type: ignore[arg-type]
         self.length, self.batch_size, self.device = length, batch_size, device
         self.served = 0
         self.resume_at: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         full, rest = divmod(self.length, self.batch_size)
-        return full + (rest >= self.num_replicas if self.shuffle else rest > 0)
+        return full + (rest >= self.num_replicas)
 
     def __iter__(self) -> Iterator[Tensor]:
         share = self.shares()
@@ -64,31 +58,29 @@ class IndexBatches(DistributedSampler[Tensor]):
 
     def shares(self) -> Callable[[int], Tensor]:
         """Start a pass, and return the function from the number of a batch to this device's positions in it."""
-        if self.shuffle:
-            # (seed, epoch) mixed so that neighbouring seeds do not share orders.
-            generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
-            order = torch.randperm(self.length, generator=generator)  # on the CPU, so that all devices draw alike
-        else:
-            order = torch.arange(self.length)
-        order = order.to(self.device)
+        order = self.order().to(self.device)
         resume_at, self.resume_at = self.resume_at, None
         # Another epoch: the checkpoint was written when its epoch was over, possibly before the last batch.
         self.served = resume_at[1] if resume_at is not None and resume_at[0] == self.epoch else 0
+        return lambda number: self.batch(order, number)[self.rank :: self.num_replicas]
 
-        def share(number: int) -> Tensor:
-            batch = order[self._span(number)]
-            if self.shuffle:
-                batch = batch[: len(batch) - len(batch) % self.num_replicas]
-            return batch[self.rank :: self.num_replicas]
+    def order(self) -> Tensor:
+        """(N,) positions of a pass, on the CPU, so that all devices draw alike."""
+        # (seed, epoch) mixed so that neighbouring seeds do not share orders.
+        generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
+        return torch.randperm(self.length, generator=generator)
 
-        return share
-
-    def _span(self, number: int) -> slice:
-        return slice(number * self.batch_size, (number + 1) * self.batch_size)
+    def batch(self, order: Tensor, number: int) -> Tensor:
+        """The positions of a global batch."""
+        batch = order[number * self.batch_size : (number + 1) * self.batch_size]
+        return batch[: len(batch) - len(batch) % self.num_replicas]
 
 
 class BatchesInOrder(IndexBatches, SequentialSampler):  # type: ignore[misc]
-    """The second kind; being a `SequentialSampler`, it is left alone by Lightning's ``overfit_batches``, too.
+    """The same for evaluation: every image exactly once over all devices, in the order of the table.
+
+    Every device gets the same number of batches, because DDP synchronises buffers in every forward; its share of a
+    short one may be empty. Being a `SequentialSampler`, it is left alone by Lightning's ``overfit_batches``, too.
 
     Attributes:
         border: how many images come before one that begins a batch, whatever the size of the batch before it. What a
@@ -101,12 +93,17 @@ class BatchesInOrder(IndexBatches, SequentialSampler):  # type: ignore[misc]
     def __len__(self) -> int:
         return sum(math.ceil(length / self.batch_size) for length in (self.border, self.length - self.border))
 
-    def _span(self, number: int) -> slice:
+    def order(self) -> Tensor:
+        """(N,) positions, one after the other."""
+        return torch.arange(self.length)
+
+    def batch(self, order: Tensor, number: int) -> Tensor:
+        """The positions of a global batch, which ends at the border if it comes to it."""
         before = math.ceil(self.border / self.batch_size)
         if number < before:
-            return slice(number * self.batch_size, min((number + 1) * self.batch_size, self.border))
+            return order[number * self.batch_size : min((number + 1) * self.batch_size, self.border)]
         start = self.border + (number - before) * self.batch_size
-        return slice(start, start + self.batch_size)
+        return order[start : start + self.batch_size]
 
 
 class TableChunk:

@@ -16,7 +16,8 @@ def shards(length: int, batch_size: int, shuffle: bool, world_size: int, epoch: 
     """Positions by rank and batch."""
     found = []
     for rank in range(world_size):
-        batches = IndexBatches(length, batch_size, shuffle, seed=9, world_size=world_size, rank=rank)
+        kind = IndexBatches if shuffle else BatchesInOrder
+        batches = kind(length, batch_size, seed=9, world_size=world_size, rank=rank)
         batches.set_epoch(epoch)
         found.append([batch.tolist() for batch in batches])
         assert len(found[-1]) == len(batches)
@@ -25,7 +26,7 @@ def shards(length: int, batch_size: int, shuffle: bool, world_size: int, epoch: 
 
 def order(seed: int, epoch: int) -> list[int]:
     """One device's whole shuffled order."""
-    batches = IndexBatches(50, 8, True, seed, world_size=1, rank=0)
+    batches = IndexBatches(50, 8, seed, world_size=1, rank=0)
     batches.set_epoch(epoch)
     return torch.cat(list(batches)).tolist()
 
@@ -37,7 +38,7 @@ def table(length: int) -> ImageTable:
 
 def loader(shuffle: bool = True, epoch: int = 0) -> IndexLoader:
     """Seven batches of 50 images."""
-    batches = IndexBatches(50, 8, shuffle, seed=9, world_size=1, rank=0)
+    batches = (IndexBatches if shuffle else BatchesInOrder)(50, 8, seed=9, world_size=1, rank=0)
     batches.set_epoch(epoch)
     return index_loader(table(50), batches)
 
@@ -64,7 +65,7 @@ def test_batches_before_a_border_do_not_depend_on_what_comes_after(world_size: i
     def of(length: int) -> list[list[list[int]]]:
         found = []
         for rank in range(world_size):
-            batches = BatchesInOrder(length, 8, False, seed=9, world_size=world_size, rank=rank)
+            batches = BatchesInOrder(length, 8, seed=9, world_size=world_size, rank=rank)
             batches.border = border
             found.append([positions.tolist() for positions in batches])
             assert len(batches) == len(found[-1])
