@@ -138,7 +138,7 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
 
     rows = collect(grid, out, allow_subset)
     done = {row.cell.name for row in rows}
-    missing = {cell.name: failed.get(cell.name, "not run yet") for cell in grid.cells if cell.name not in done}
+    missing = {cell.name: failed.get(cell.name, "") for cell in grid.cells if cell.name not in done}
     write_whole(out / "summary.md", summary_md(grid, rows, missing))
     if rows:
         write_whole(out / "results.csv", results_csv(grid, rows, out))
@@ -146,6 +146,6 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
             write_figures(grid, shown, out)
         console.print((out / "summary.md").read_text())
     for name, reason in missing.items():
-        console.print(f"not finished: {name}: {reason}")
+        console.print(f"not finished: {name}: {reason or 'did not run yet'}")
     console.print(f"Results: results.csv, summary.md and heatmap.png in {out}, and roc.png while all runs are there")
     console.print(f"TensorBoard: tensorboard --logdir {out}")

@@ -26,7 +26,11 @@ _LEGEND = """
 
 
 def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> str:
-    """The means of all measures, AUROC first, with what can be told apart; then their classes; then missing cells."""
+    """The means of all measures, AUROC first, with what can be told apart; then their classes; then missing cells.
+
+    Args:
+        missing: names of unfinished cells and what went wrong; empty if they did not run yet.
+    """
     seeds = sorted({cell.seed for cell in grid.cells})
     done = len({row.cell.name for row in rows})
     protocol = f"Protocol: {grid.protocol}. " if grid.protocol else ""
@@ -51,7 +55,9 @@ def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> s
         text += [line for kind in several for measure in RANKING for line in _means(kind, measure)]
     text += [line for kind in kinds for measure in RANKING for line in _by_class(kind, measure)]
     if missing:
-        text += ["", "## Not finished", "", *(f"- {name}: {reason}" for name, reason in missing.items())]
+        text += ["", "## Not finished", "", *(f"- {name}: {reason}" for name, reason in missing.items() if reason)]
+        waiting = sum(not reason for reason in missing.values())
+        text += [f"- {waiting} that did not run yet"] if waiting else []
     return "\n".join(text) + "\n"
 
 
