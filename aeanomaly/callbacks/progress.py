@@ -68,4 +68,5 @@ class Progress(TQDMProgressBar):
             now = time.perf_counter()
             seconds, self._epoch_started = now - self._epoch_started, now
             self._validated = False
-            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{values}  {seconds:.1f} s", flush=True)
+            of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""  # nothing where steps are counted
+            print(f"epoch {trainer.current_epoch + 1}{of}{values}  {seconds:.1f} s", flush=True)

@@ -1,0 +1,22 @@
+"""The line of an epoch where there is no terminal."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aeanomaly.commands.main import main
+from tests.conftest import DEBUG
+
+
+def test_an_epoch_is_one_of_so_many_unless_steps_are_counted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["fit", "--config", DEBUG, "--trainer.default_root_dir", str(tmp_path), "--trainer.callbacks"]
+    words += ["[{class_path: aeanomaly.callbacks.fit_scores.FitScores}]"]
+    assert main([*words, "--trainer.max_epochs", "2", "--trainer.check_val_every_n_epoch", "1"]) == 0
+    steps = ["--trainer.max_epochs=-1", "--trainer.max_steps", "60", "--trainer.val_check_interval", "60"]
+    assert main([*words, *steps, "--trainer.check_val_every_n_epoch", "null"]) == 0
+    lines = re.findall(r"^epoch (\S+)  ", capfd.readouterr().out, re.MULTILINE)
+    assert lines[:2] == ["1/2", "2/2"]
+    assert lines[2:4] == ["1", "2"]
