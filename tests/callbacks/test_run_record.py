@@ -37,6 +37,7 @@ def fitted(root: Path, *callbacks: L.Callback) -> tuple[L.Trainer, LitAutoencode
     """A fit of three epochs into ``root``, each worse than the one before."""
     torch.manual_seed(0)
     options: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "max_epochs": 3, "enable_progress_bar": False}
+    options["log_every_n_steps"] = 1
     logger, callbacks = RunLogger(root), (WorseAndWorse(), *callbacks, RunRecord())
     trainer = L.Trainer(logger=logger, callbacks=list(callbacks), enable_model_summary=False, **options)
     module = LitAutoencoder(DenseAutoencoder((1, 8, 8), (24,), 3))

@@ -148,7 +148,8 @@ def test_a_fit_ends_within_a_call_and_resumes_exactly(
     resumed, uninterrupted = make_module(resumed_with), make_module(1)
     for each, checkpoint in ((resumed, tmp_path / "mid.ckpt"), (uninterrupted, None)):
         L.seed_everything(9)
-        trainer = make_trainer([], max_epochs=2)
+        clock: list[L.Callback] = [Elapsing({"seconds": 1000})] if end == "max_time" else []
+        trainer = make_trainer(clock, max_epochs=2)
         trainer.fit(each, make_data(), ckpt_path=checkpoint, weights_only=True)
         assert trainer.global_step == 2 * 37
     assert same(resumed.net.state_dict(), uninterrupted.net.state_dict())
