@@ -17,6 +17,7 @@ from rich.progress import track
 
 from aeanomaly.commands.benchmark.cell import complaint, finished_run, run_cell
 from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
+from aeanomaly.commands.benchmark.results import collect, kept_rows, named_scores, results_csv
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config, write_whole
@@ -64,8 +65,6 @@ def main(options: Sequence[str]) -> int:
     # Cells may run in other folders or on other machines: only an absolute path means the same to all of them.
     out = Path(args.out or Path(LOGS) / f"benchmark_{grid.name}").absolute()
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    from aeanomaly.commands.benchmark.results import kept_rows
-
     kept = {name: rows[0].run for name, rows in kept_rows(grid, out).items()}
     finished = kept | {cell.name: run for cell in grid.cells if (run := finished_run(out, cell))}
     if args.dry_run:
@@ -133,7 +132,6 @@ def _run(
 
 def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: bool, console: Console) -> None:
     from aeanomaly.commands.benchmark.figures import write_figures
-    from aeanomaly.commands.benchmark.results import collect, named_scores, results_csv
     from aeanomaly.commands.benchmark.summary import summary_md
 
     rows = collect(grid, out, allow_subset)
