@@ -10,6 +10,7 @@ import torch
 
 from aeanomaly.callbacks.base import autoencoder
 from aeanomaly.errors import UserError
+from aeanomaly.training.schedules import moves_of_schedule
 
 
 class FitScores(L.Callback):
@@ -42,6 +43,15 @@ class FitScores(L.Callback):
                 f"trainer.max_epochs {epochs} is no multiple of trainer.check_val_every_n_epoch {every}: what the last "
                 "epochs train would be neither validated nor kept; change one of the two"
             )
+        interval, ends = trainer.val_check_interval, trainer.max_steps > 0 or (epochs or 0) > 0
+        if every is None and isinstance(interval, int) and ends:
+            batches = moves_of_schedule(trainer, "step") * trainer.accumulate_grad_batches
+            if batches % interval:
+                raise UserError(
+                    f"this fit has {batches} batches (trainer.max_steps {trainer.max_steps}, max_epochs {epochs}), no "
+                    f"multiple of trainer.val_check_interval {interval}: what the last ones train would be neither "
+                    "validated nor kept; set --trainer.max_steps and --trainer.val_check_interval to the same number"
+                )
         sizes = getattr(getattr(trainer, "datamodule", None), "sizes", None)
         if sizes is not None:
             for threshold in module.detector.thresholds.values():

@@ -1,4 +1,4 @@
-"""Progress that fits where it is shown: a bar on a terminal, a line per epoch in a log."""
+"""Progress that fits where it is shown: a bar on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from aeanomaly.training.module import LitAutoencoder
 class Progress(TQDMProgressBar):
     """Shows epoch, loss and val/loss.
 
+    In a log, each epoch has a line; where epochs take less than a second, only each validated one and one a second.
+
     Args:
         refresh_rate: steps between two updates of the bar; each update waits for the device.
     """
@@ -23,7 +25,7 @@ class Progress(TQDMProgressBar):
         self._interactive = sys.stderr.isatty()
         # In a file or a pipe, a bar is thousands of carriage returns: keep it off and print lines instead.
         super().__init__(refresh_rate=refresh_rate if self._interactive else 0)
-        self._epoch_started = 0.0
+        self._epoch_started = self._line_printed = 0.0
         self._validated = False
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
@@ -61,12 +63,14 @@ class Progress(TQDMProgressBar):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
-        if not self._interactive and trainer.is_global_zero:
+        now = time.perf_counter()
+        seconds, self._epoch_started = now - self._epoch_started, now
+        due = self._validated or now - self._line_printed >= 1
+        if due and not self._interactive and trainer.is_global_zero:
             names = ("train/loss", "val/loss") if self._validated else ("train/loss",)  # not that of an earlier epoch
             known = {name: trainer.callback_metrics.get(name) for name in names}
             values = "".join(f"  {name} {float(value):.5f}" for name, value in known.items() if value is not None)
-            now = time.perf_counter()
-            seconds, self._epoch_started = now - self._epoch_started, now
-            self._validated = False
+            self._line_printed = now
             of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""  # nothing where steps are counted
             print(f"epoch {trainer.current_epoch + 1}{of}{values}  {seconds:.1f} s", flush=True)
+        self._validated = False

@@ -50,8 +50,8 @@ class OrientedGradients(FrontEnd):
         sobel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]) / 8
         self.register_buffer("sobel", torch.stack([sobel, sobel.T]).unsqueeze(1), persistent=False)  # (2, 1, 3, 3)
         angles = torch.arange(orientations) * 2 * math.pi / orientations
-        directions = torch.stack([angles.cos(), angles.sin()], dim=1)[..., None, None]
-        self.register_buffer("directions", directions, persistent=False)  # (K, 2, 1, 1)
+        directions = torch.stack([angles.cos(), angles.sin()], dim=1)
+        self.register_buffer("directions", directions, persistent=False)  # (K, 2)
 
     @property
     def channels(self) -> int:
@@ -78,8 +78,8 @@ class OrientedGradients(FrontEnd):
         padded = functional.pad(x.reshape(-1, 1, height, width), (1, 1, 1, 1), mode="replicate")
         gradient = functional.conv2d(padded, self.sobel)  # (B C, 2, H, W)
         length = gradient.square().sum(1, keepdim=True) + _SMALL
-        along = functional.conv2d(gradient, self.directions).relu_()  # (B C, K, H, W)
-        energy = along.square_().square_().div_(length * length.sqrt())
+        along = (self.directions @ gradient.flatten(2)).view(-1, self.orientations, height, width)  # (B C, K, H, W)
+        energy = along.relu_().square_().square_().div_(length * length.sqrt())
         pooled = self.pool(energy).unflatten(0, (batch, colours)).sum(1)
         roots: Tensor = (pooled + _SMALL).sqrt()
         return roots
@@ -94,7 +94,7 @@ class OrientedGradients(FrontEnd):
         """(B, F, H, W) averaged to (B, F, G, G) by Gaussian windows, of which those at the edge reach beyond it."""
         rows = _windows(x.shape[-2], self.grid, x.device)
         columns = _windows(x.shape[-1], self.grid, x.device)
-        return torch.einsum("gh,bfhw,kw->bfgk", rows, x, columns)
+        return rows @ x @ columns.T
 
 
 def _windows(size: int, grid: int, device: torch.device) -> Tensor:

@@ -14,6 +14,7 @@ from aeanomaly.runs.checkpoints import FREE_OF_CHECKPOINT, find_conflict
 from tests.conftest import DEBUG
 
 FIT = ["fit", "--config", DEBUG]
+BY_STEPS = ["--trainer.check_val_every_n_epoch", "null", "--trainer.val_check_interval", "20"]
 PLATEAU = "lightning.pytorch.cli.ReduceLROnPlateau"
 STOP_BY_AUROC = """
 {class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/auroc/reconstruction, mode: max}}
@@ -55,6 +56,7 @@ STOP_BY_AUROC = """
         ([*FIT, "--model.scores", "{a/b: aeanomaly.scores.kmeans.KMeans}"], "the name 'a/b' must be without"),
         ([*FIT, "--model.scores", "{keys: aeanomaly.scores.kmeans.KMeans}"], "choose another name"),
         ([*FIT, "--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2"], "is no multiple of"),
+        ([*FIT, *BY_STEPS, "--trainer.max_steps", "30"], "this fit has 30 batches"),
         ([*FIT, "--trainer.callbacks+", STOP_BY_AUROC], "looks at anomalous images"),
         ([*FIT, "--model.lr_scheduler", PLATEAU, "--model.lr_scheduler.monitor", "val/aupr/kmeans"], "looks at anomal"),
         ([*FIT, "--data.anomaly_classes", "[11]"], "names class 11, which is not in the data"),
