@@ -144,6 +144,9 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
             write_figures(grid, shown, out)
         console.print((out / "summary.md").read_text())
     for name, reason in missing.items():
-        console.print(f"not finished: {name}: {reason or 'did not run yet'}")
+        if reason:
+            console.print(f"not finished: {name}: {reason}")
+    if to_come := sum(not reason for reason in missing.values()):
+        console.print(f"{to_come} of {len(grid.cells)} cells did not run yet")
     console.print(f"Results: results.csv, summary.md and heatmap.png in {out}, and roc.png while all runs are there")
     console.print(f"TensorBoard: tensorboard --logdir {out}")
