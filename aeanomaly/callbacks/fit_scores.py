@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any, Literal
 
 import lightning as L
@@ -54,8 +55,10 @@ class FitScores(L.Callback):
                 )
         sizes = getattr(getattr(trainer, "datamodule", None), "sizes", None)
         if sizes is not None:
-            for threshold in module.detector.thresholds.values():
-                threshold.fit(torch.zeros(sizes()["val_normal"]))
+            detector, normals = module.detector, sizes()["val_normal"]
+            for score, threshold in product(detector.scores, detector.thresholds.values()):
+                if threshold.applies_to(score):
+                    threshold.fit(torch.zeros(normals // 2 if detector.fitted_on_half(score) else normals))
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """After training, have the validation of the best checkpoint fit what was left for the end."""

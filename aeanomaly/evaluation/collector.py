@@ -64,13 +64,14 @@ class Collector:
         total, count = gather_rows(pair, strategy).sum(0).tolist()
         return torch.tensor(total / count if count else torch.nan, dtype=torch.float32).item()
 
-    def normal_outputs(self, reads: Iterable[str], strategy: Strategy) -> Output:
-        """The kept fields of the normal images of all devices, ordered by index."""
+    def outputs_to_fit(self, reads: Iterable[str], strategy: Strategy) -> Output:
+        """The kept fields of every second normal image of all devices, ordered by index; the others calibrate."""
         columns = self._local_columns()
         normal = ~columns["is_anomaly"]
         kept = Output.from_tensors(self._outputs.columns()).only(reads)
         local = {name: value[normal] for name, value in kept.tensors().items()}
-        return Output.from_tensors(gather_in_order(local, columns["index"][normal], strategy))
+        gathered = gather_in_order(local, columns["index"][normal], strategy)
+        return Output.from_tensors({name: value[::2] for name, value in gathered.items()})
 
     def _local_columns(self) -> dict[str, Tensor]:
         if not self._batch_sizes:
@@ -96,7 +97,8 @@ class Collector:
             scores, calibration = rows[f"scores.{name}"], self.detector.calibration(name)
             evaluation.scores[name] = scores
             if self.fits:
-                calibration.fit(evaluation.normal(name))
+                normal = evaluation.normal(name)
+                calibration.fit(normal[1::2] if self.detector.fitted_on_half(name) else normal)
             standardised = standardised.extended({f"scores.{name}": calibration.standardised(scores)})
             thresholds = self.detector.threshold_values(name)
             evaluation.thresholds[name] = thresholds

@@ -62,6 +62,15 @@ class Detector(nn.Module):
         """The calibration of the score of this name."""
         return cast("Calibration", self.calibrations[score])
 
+    def fitted_on_half(self, score: str) -> bool:
+        """Whether half of the normal validation images fit this score, or one that it is made of.
+
+        The other half calibrates it: an image has a lower score where it was fitted on, so that the rate of false
+        alarms would be above what a threshold promises.
+        """
+        module = self.score_modules[score]
+        return module.fitted_on == "validation" or any(map(self.fitted_on_half, module.reads_scores))
+
     def threshold_values(self, score: str) -> dict[str, float]:
         """The value of each threshold that applies to a score, by name, as far as it is known."""
         calibration = self.calibration(score)

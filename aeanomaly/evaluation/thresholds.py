@@ -59,8 +59,8 @@ class FalseAlarmRate(Threshold):
     It is the ceil((n + 1)(1 - alpha))-th smallest of n held-out normal scores. If a new normal image and the n
     held-out ones are exchangeable and the score was not fitted on the latter, the chance that the new image is
     flagged is at most ``alpha``, whatever the distribution of the scores (Vovk, Gammerman and Shafer, Algorithmic
-    Learning in a Random World, 2005). The guarantee is over the draw of held-out and new images together. For a score
-    that was fitted on the same held-out images (KMeans here) it holds only approximately.
+    Learning in a Random World, 2005). The guarantee is over the draw of held-out and new images together. A score that
+    is fitted on held-out images (KMeans here) is fitted on one half of them, and n is the number of the others.
 
     Args:
         alpha: the largest acceptable false alarm rate, in (0, 1).
@@ -80,7 +80,8 @@ class FalseAlarmRate(Threshold):
         if self.alpha < 1 / (n + 1):
             raise UserError(
                 f"a false alarm rate of {self.alpha:g} cannot be guaranteed from {n} normal validation images: "
-                f"the smallest possible is 1/(n+1) = {1 / (n + 1):.2g}; raise alpha or data.val_fraction"
+                f"the smallest possible is 1/(n+1) = {1 / (n + 1):.2g}; raise alpha or data.val_fraction (KMeans is "
+                "fitted on half of these images, which do not count)"
             )
         # Rounding guards against (n + 1) * (1 - alpha) landing a hair above the integer that it is.
         rank = max(1, math.ceil(round((n + 1) * (1 - self.alpha), 9)))

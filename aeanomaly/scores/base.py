@@ -43,7 +43,8 @@ class Score(Described, Fitted, ABC):
         reads: names of the output fields that `fit`, `forward` and `map` use, such as ``code``, ``features.layer1`` or
             ``again.features.layer1``, the activation for the reconstruction, or ``scores.kmeans``, another score in
             standard deviations. Every class must say so; an instance may have its own.
-        fitted_on: which normal images `fit` gets the outputs of; None if there is nothing to fit.
+        fitted_on: which normal images `fit` gets the outputs of: ``train``, or ``validation`` for half of the held-out
+            ones, of which the other half then calibrates the score; None if there is nothing to fit.
         chunk: images that are scored at a time, for scores that need much memory for each; None for all of a batch.
     """
 

@@ -32,7 +32,7 @@ def fit_scores(collector: Collector, trainer: L.Trainer) -> None:
         training = _training_outputs(fields, detector, trainer, next(iter(on_training)))
     for name, score in waiting.items():
         reads = score.reads
-        outputs = training.only(reads) if name in on_training else collector.normal_outputs(reads, strategy)
+        outputs = training.only(reads) if name in on_training else collector.outputs_to_fit(reads, strategy)
         on_rank_zero(partial(score.fit, outputs), strategy)
         if trainer.world_size > 1:
             # load_state_dict also resizes buffers to the fitted shape.

@@ -70,7 +70,7 @@ def test_same_figures_as_one_process_with_the_same_weights(two_processes: Path, 
 def test_scores_were_fitted_on_the_codes_of_both_processes(two_processes: Path) -> None:
     state = torch.load(two_processes / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     _, metrics = read(two_processes)
-    assert int(state["detector.scores.kmeans.counts"].sum()) == metrics["val_normal"]
+    assert int(state["detector.scores.kmeans.counts"].sum()) == metrics["val_normal"] / 2
 
 
 FIXED = "{fixed: {class_path: aeanomaly.evaluation.thresholds.Fixed, init_args: {value: 3}}}"
