@@ -59,6 +59,7 @@ class Grid:
     axes: dict[str, list[Any]] | None = None
     seeds: list[int] | None = None
     scores: list[str] | None = None
+    promises: dict[str, float] | None = None
     keep_checkpoints: bool = True
     cells: list[Cell] = field(init=False)
 

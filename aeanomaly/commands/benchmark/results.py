@@ -16,6 +16,7 @@ from aeanomaly.evaluation.metric_name import RANKING, MetricName
 from aeanomaly.runs.reading import Run
 from aeanomaly.runs.statistics import Spread, summarize
 
+NORMALS = "test_normal"  # beside the measures in `Row.values`: the number of normal test images
 _ABOUT = ("score", "test_on", "subset")  # columns of results.csv between what identifies the cell and the values
 
 
@@ -63,7 +64,8 @@ def _rows_of(cell: Cell, run: Run) -> list[Row]:
         name = MetricName.parse(tag)
         if name is not None and name.stage == "test" and name.score:
             values.setdefault(name.score, {})[name.column] = value
-    return [Row(cell, score, run, known) for score, known in values.items()]
+    about = {NORMALS: float(run.values[NORMALS])} if NORMALS in run.values else {}
+    return [Row(cell, score, run, known | about) for score, known in values.items()]
 
 
 def kept_rows(grid: Grid, out: Path) -> dict[str, list[Row]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from aeanomaly.commands.benchmark.cell import on_subset
+from aeanomaly.commands.benchmark.false_alarms import false_alarms
 from aeanomaly.commands.benchmark.grid import Grid
 from aeanomaly.commands.benchmark.results import Row, named_scores, table_of
 from aeanomaly.commands.benchmark.significance import Comparison, compare_to_best, interval
@@ -54,6 +55,7 @@ def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> s
         text += _LEGEND.splitlines()
         text += [line for kind in several for measure in RANKING for line in _means(kind, measure)]
     text += [line for kind in kinds for measure in RANKING for line in _by_class(kind, measure)]
+    text += false_alarms([row for row in shown if row.test_on == "test"], grid.promises or {})
     if missing:
         text += ["", "## Not finished", "", *(f"- {name}: {reason}" for name, reason in missing.items() if reason)]
         waiting = sum(not reason for reason in missing.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def test_benchmarks_of_the_project_are_read(path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(REPOSITORY)
     grid = read_grid(path)
     assert grid.name == path.stem
-    assert len(grid.cells) == len(grid.classes or []) * len(grid.methods or {}) * len(grid.seeds or [])
+    axes = math.prod(map(len, (grid.axes or {}).values()))
+    assert len(grid.cells) == len(grid.classes or []) * len(grid.methods or {}) * axes * len(grid.seeds or [])
     assert len(grid.cells) >= 8
     for cell in grid.cells:
         assert all(Path(file).is_file() for word, file in pairwise(cell.options) if word == "--config")

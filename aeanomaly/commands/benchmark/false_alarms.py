@@ -1,0 +1,49 @@
+"""Whether thresholds keep their promise: the share of normal test images that they flag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from scipy import stats
+
+from aeanomaly.commands.benchmark.results import NORMALS, Row
+from aeanomaly.commands.benchmark.significance import LEVEL
+from aeanomaly.commands.tables import markdown_table
+from aeanomaly.evaluation.metric_name import MetricName
+
+_LEGEND = """\
+The share of normal test images above the threshold: mean, lowest and highest of all cells. **Above** and
+**below** count the cells whose 95 % interval (Clopper and Pearson, 1934) lies wholly above or below the promised rate.
+The promise is one of the mean over draws of the images that calibrate: single cells scatter around it."""
+
+
+def false_alarms(rows: Sequence[Row], promises: Mapping[str, float]) -> list[str]:
+    """A section with a line for each row of the summary and each threshold that promises a rate of false alarms.
+
+    Args:
+        promises: the promised rate by the name of the threshold.
+    """
+    lines = []
+    for name in dict.fromkeys(row.line for row in rows):
+        for threshold, promised in promises.items():
+            column = MetricName("test", "normal_accuracy", threshold=threshold).column
+            of_line = [row.values for row in rows if row.line == name and {column, NORMALS} <= row.values.keys()]
+            if not of_line:
+                continue
+            rates = [1 - values[column] for values in of_line]
+            limits = [_interval(rate, values[NORMALS]) for rate, values in zip(rates, of_line, strict=True)]
+            above, below = sum(low > promised for low, _ in limits), sum(high < promised for _, high in limits)
+            spread = f"{min(rates):.4f} to {max(rates):.4f}"
+            lines.append((name, threshold, f"{promised:g}", f"{fmean(rates):.4f}", spread, f"{above}", f"{below}"))
+    if not lines:
+        return []
+    titles = ("score", "threshold", "promised", "mean", "lowest to highest", "above", "below")
+    columns = zip(titles, zip(*lines, strict=True), strict=True)
+    table = markdown_table([(title, title not in titles[:2], values) for title, values in columns])
+    return ["", "## False alarms", "", *_LEGEND.splitlines(), "", *table]
+
+
+def _interval(rate: float, count: float) -> tuple[float, float]:
+    limits = stats.binomtest(round(rate * count), round(count)).proportion_ci(1 - LEVEL, "exact")
+    return limits.low, limits.high
