@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from aeanomaly.evaluation.metric_name import ACCURACIES, RANKING, MetricName
+from aeanomaly.evaluation.metric_name import ACCURACIES, LOCALISING, RANKING, MetricName
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.logger import RunLogger
 
@@ -30,19 +30,23 @@ class RunConfig(SaveConfigCallback):
 
 
 def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:
-    """One row per score of a stage, val or test: ranking metrics, then both accuracies for each threshold."""
+    """One row per score of a stage, val or test: ranking metrics, those of maps if there are any, then both accuracies
+    for each threshold.
+    """
     names = [name for name in map(MetricName.parse, metrics) if name and name.stage == stage and name.score]
     thresholds = dict.fromkeys(name.threshold for name in names if name.threshold)
     title = "test images" if stage == "test" else "validation images"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("score", no_wrap=True)
-    for metric in RANKING:
-        table.add_column(metric.upper(), justify="right")
+    found = {name.metric for name in names}
+    metrics_of_score = (*RANKING, *(metric for metric in LOCALISING if metric in found))
+    for metric in metrics_of_score:
+        table.add_column(metric.upper().replace("_", "\n"), justify="right")
     for threshold in thresholds:
         table.add_column(f"normal\n@{threshold}", justify="right")
         table.add_column(f"anomaly\n@{threshold}", justify="right")
     for score in dict.fromkeys(name.score for name in names):
-        row = [MetricName(stage, metric, score) for metric in RANKING]
+        row = [MetricName(stage, metric, score) for metric in metrics_of_score]
         row += [MetricName(stage, metric, score, threshold) for threshold in thresholds for metric in ACCURACIES]
         table.add_row(score, *(f"{metrics[str(name)]:.4f}" if str(name) in metrics else "-" for name in row))
     return table
