@@ -30,7 +30,16 @@ def test_other_words_are_no_metric(tag: str) -> None:
 
 
 def test_which_way_is_better() -> None:
-    better = {"auroc": True, "aupr": True, "pixel_auroc": True, "aupro": True, "normal_accuracy": True, "fpr95": False, "loss": False, "spread": None}
+    better = {
+        "auroc": True,
+        "aupr": True,
+        "pixel_auroc": True,
+        "aupro": True,
+        "normal_accuracy": True,
+        "fpr95": False,
+        "loss": False,
+        "spread": None,
+    }
     for metric, up in better.items():
         assert MetricName("test", metric, "kmeans").higher_is_better is up
 

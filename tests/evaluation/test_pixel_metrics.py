@@ -47,7 +47,9 @@ def overlap_up_to(values: Tensor, of: Tensor, limit: float) -> float:
     normal, total, before = values[of == 0], 0.0, (0.0, 0.0)
     for threshold in values.unique().flip(0).tolist():
         rate = float((normal >= threshold).double().mean())
-        overlap = float(np.mean([np.mean([values[image, y, x] >= threshold for y, x in part]) for image, part in every]))
+        overlap = float(
+            np.mean([np.mean([values[image, y, x] >= threshold for y, x in part]) for image, part in every])
+        )
         if rate > limit:  # the last line ends in between
             share = (limit - before[0]) / (rate - before[0])
             rate, overlap = limit, before[1] + share * (overlap - before[1])
