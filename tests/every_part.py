@@ -32,6 +32,7 @@ from aeanomaly.scores.fusion import Fusion
 from aeanomaly.scores.gmm import GaussianMixture
 from aeanomaly.scores.kmeans import KMeans
 from aeanomaly.scores.knn import KNN
+from aeanomaly.scores.patch_knn import PatchKNN
 
 SHAPE = (2, 9, 10)
 
@@ -115,6 +116,7 @@ SCORES |= {
     "Estimator": lambda: Estimator("sklearn.ensemble.IsolationForest", {"n_estimators": 20, "random_state": 1}),
     # Fewer components of a breadth that the few images of a test can tell.
     "GaussianMixture": lambda: GaussianMixture(3, reg_covar=1e-3),
+    "PatchKNN": lambda: PatchKNN("target", size=200),
     "cosine": lambda: KMeans(metric="cosine"),
     "coreset": lambda: KNN("target", bank="coreset", metric="euclidean", size=20),
     "centres": lambda: KNN("features.layer2", bank="kmeans", size=20),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from torch import Tensor
 
 from aeanomaly.data.base import Arrays
 from aeanomaly.data.sources.digits import Digits
@@ -72,6 +73,31 @@ class FewDigits(Digits):
         return Arrays(
             whole.train_images[train], whole.train_labels[train], whole.test_images[test], whole.test_labels[test]
         )
+
+
+def painted(images: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, 1, 8, 8) images, every fifth with a white square in one of its corners, and (N, 8, 8) masks of these."""
+    images, masks = images.clone(), torch.zeros_like(images[:, 0])
+    for number, image in enumerate(range(0, len(images), 5)):
+        y, x = 5 * (number % 2), 5 * (number // 2 % 2)
+        images[image, 0, y : y + 3, x : x + 3] = 255
+        masks[image, y : y + 3, x : x + 3] = 1
+    return images, masks
+
+
+class PaintedDigits(Digits):
+    """Digits of class 1, and of class 0 those with a white square in a corner, of which there are masks."""
+
+    def load(self) -> Arrays:
+        whole = super().load()
+        train, masks = painted(whole.train_images)
+        test, self.painted = painted(whole.test_images)
+        labels = [1 - mask.flatten(1).amax(1).long() for mask in (masks, self.painted)]
+        return Arrays(train, labels[0], test, labels[1])
+
+    def setup(self, stage: str | None = None) -> None:
+        super().setup(stage)
+        self.test_masks = self.painted
 
 
 class DigitsOfOneMachine(Digits):

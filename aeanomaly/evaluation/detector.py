@@ -1,12 +1,13 @@
-"""The finished product: from images to scores, p-values and decisions."""
+"""The finished product: from images to scores, p-values, decisions and maps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.thresholds import Calibration, Threshold
@@ -93,7 +94,7 @@ class Detector(nn.Module):
         Raises:
             UserError: if a score needs fitting and was not fitted.
         """
-        output = self.complete(self.net(images / 255 if images.dtype == torch.uint8 else images))
+        output = self._output(images)
         judgements = {}
         for name in self.scores:
             score = self.score(name, output)
@@ -103,16 +104,45 @@ class Detector(nn.Module):
             judgements[name] = Judgement(score, self.calibration(name).p_value(score), decision)
         return judgements
 
+    def explain(self, images: Tensor) -> dict[str, Tensor]:
+        """(B, H, W) float32 maps of (B, C, H, W) images, as for `forward`, by the name of each score that has one.
+
+        Raises:
+            UserError: if such a score needs fitting and was not fitted.
+        """
+        return self.maps(self._output(images), images.shape[-2:])
+
+    def maps(self, output: Output, size: Sequence[int]) -> dict[str, Tensor]:
+        """(B, *size) maps for an output in float32, resized bilinearly, by the name of each score that has one.
+
+        Raises:
+            UserError: if such a score needs fitting and was not fitted.
+        """
+        maps = {}
+        for name, score in self.score_modules.items():
+            places = self._fitted(name).score_map(output.only(score.reads)) if score.gives_map else None
+            if places is not None:
+                resized = functional.interpolate(places.unsqueeze(1), tuple(size), mode="bilinear")
+                maps[name] = resized.squeeze(1)
+        return maps
+
     def score(self, name: str, output: Output) -> Tensor:
         """(B,) float32 scores of this name for an output in float32.
 
         Raises:
             UserError: if the score needs fitting and was not fitted.
         """
+        score = self._fitted(name)
+        return score.score(output.only(score.reads))
+
+    def _output(self, images: Tensor) -> Output:
+        return self.complete(self.net(images / 255 if images.dtype == torch.uint8 else images))
+
+    def _fitted(self, name: str) -> Score:
         score = self.score_modules[name]
         if not score.fitted:
             raise UserError(
                 f"score {name!r} was never fitted: train it first, with at least one validation, or use a checkpoint "
                 "of such a run"
             )
-        return score.score(output.only(score.reads))
+        return score

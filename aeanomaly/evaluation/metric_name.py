@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aeanomaly.errors import UserError
 
 RANKING = ("auroc", "aupr", "fpr95")  # of a score alone
+LOCALISING = ("pixel_auroc", "aupro")  # of the map of a score, where there are masks of the anomalous places
 ACCURACIES = ("normal_accuracy", "anomaly_accuracy")  # of a score at a threshold
 _STAGES = ("train", "val", "test")
 
@@ -56,7 +57,7 @@ class MetricName:
     @property
     def higher_is_better(self) -> bool | None:
         """Which way the metric is better; None if that is not known."""
-        if self.metric in ("auroc", "aupr", *ACCURACIES):
+        if self.metric in ("auroc", "aupr", *LOCALISING, *ACCURACIES):
             return True
         return False if self.metric == "fpr95" or self.metric.endswith("loss") else None
 

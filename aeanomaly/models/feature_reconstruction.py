@@ -27,6 +27,7 @@ class FeatureAutoencoder(Autoencoder):
     features, not of pixels: target and reconstruction are (B, F, G, G) of length 1, so that the squared error summed
     over all of them is twice the loss, and a map of errors has G x G places. Scores may read, besides ``code``,
 
+    - ``features.grid`` (B, F, G, G): what the front end finds, whose length tells contrast, for scores that say where;
     - ``features.pooled`` (B, F): root mean square of each feature over the image, for what has no fixed place;
     - ``features.layer1`` (B, 9 C1): the first layer, averaged to 3x3 places;
     - ``features.layer2`` (B, hidden): the layer before the code.
@@ -101,7 +102,7 @@ class FeatureAutoencoder(Autoencoder):
         return self._of_features(self.front(x))
 
     def again(self, reconstruction: Tensor) -> Output:
-        """As `forward`, for the (B, F, G, G) features of a reconstruction; their length is 1, also for ``pooled``."""
+        """As `forward`, for the (B, F, G, G) features of a reconstruction, whose length is 1 for every score."""
         return self._of_features(reconstruction)
 
     def _of_features(self, found: Tensor) -> Output:
@@ -110,6 +111,7 @@ class FeatureAutoencoder(Autoencoder):
         layer2 = self.layer2(layer1)
         code = self.to_code(layer2)
         features = {
+            "grid": found,
             "pooled": found.square().mean((2, 3)).sqrt(),
             "layer1": functional.adaptive_avg_pool2d(layer1, 3).flatten(1),
             "layer2": layer2,

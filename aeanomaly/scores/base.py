@@ -37,7 +37,8 @@ class Score(Described, Fitted, ABC):
     """Turns a net's output into one number per image, higher meaning more anomalous.
 
     A score that needs no fitting defines `reads` and `forward`. One that does also sets `fitted_on`, defines `fit`, and
-    registers what it learns as buffers that start empty. The configuration gives each score its name.
+    registers what it learns as buffers that start empty. One that can say where defines `map` too. The configuration
+    gives each score its name.
 
     Attributes:
         reads: names of the output fields that `fit`, `forward` and `map` use, such as ``code``, ``features.layer1`` or
@@ -68,7 +69,28 @@ class Score(Described, Fitted, ABC):
         """(B,) scores, higher = more anomalous."""
 
     def map(self, output: Output) -> Tensor | None:
-        """(B, H, W) scores of places in each image, higher = more anomalous; None for a score without."""
+        """(B, h, w) scores of places, spread evenly over each image, higher = more anomalous.
+
+        None for a score without, and for an output without places, such as the error of a vector.
+        """
+        return None
+
+    @property
+    def gives_map(self) -> bool:
+        """Whether the score defines a map."""
+        return type(self).map is not Score.map
+
+    def sample(self, output: Output, index: Tensor, images: int) -> Output | None:
+        """A part of the outputs of a batch that is enough for `fit`, a row per image; None if it needs all it reads.
+
+        For scores fitted on training images whose fields would fill the memory. What is drawn for an image must not
+        depend on the batch it came in, or the number of devices would change the fit.
+
+        Args:
+            output: the fields in `reads`.
+            index: (B,) numbers of the images.
+            images: how many there are in all.
+        """
         return None
 
     def fit(self, outputs: Output) -> None:
@@ -85,14 +107,40 @@ class Score(Described, Fitted, ABC):
         Raises:
             UserError: if `forward` does not return one number per image.
         """
-        first = next(iter(output.tensors().values()))
-        count = len(first)
-        with torch.autocast(first.device.type, enabled=False):
-            if self.chunk is None or count <= self.chunk:
-                values: Tensor = self(output)
-            else:
-                values = torch.cat([self(piece) for piece in output.split(self.chunk)])
+        count, device = _rows(output)
+        with torch.autocast(device, enabled=False):
+            values = _joined([self(piece) for piece in self._pieces(output, count)])
         if values.shape != (count,):
             kind = type(self).__name__
             raise UserError(f"score {kind} must return one number per image, got shape {tuple(values.shape)}")
         return values.float()
+
+    def score_map(self, output: Output) -> Tensor | None:
+        """(B, h, w) float32 maps, computed as `score` does; None where `map` is.
+
+        Raises:
+            UserError: if `map` does not return one map per image.
+        """
+        count, device = _rows(output)
+        with torch.autocast(device, enabled=False):
+            found = [places for piece in self._pieces(output, count) if (places := self.map(piece)) is not None]
+        if not found:
+            return None
+        maps = _joined(found)
+        if maps.ndim != 3 or len(maps) != count:
+            kind = type(self).__name__
+            raise UserError(f"score {kind} must return one map (h, w) per image, got shape {tuple(maps.shape)}")
+        return maps.float()
+
+    def _pieces(self, output: Output, count: int) -> list[Output]:
+        return [output] if self.chunk is None or count <= self.chunk else output.split(self.chunk)
+
+
+def _rows(output: Output) -> tuple[int, str]:
+    """How many images an output is of, and the kind of device it is on."""
+    first = next(iter(output.tensors().values()))
+    return len(first), first.device.type
+
+
+def _joined(pieces: list[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)

@@ -12,7 +12,7 @@ from aeanomaly.scores.base import Score
 
 
 def _by_place(errors: Tensor) -> Tensor | None:
-    """(B, C, H, W) errors summed over channels to (B, H, W); None for errors of something else than images."""
+    """(B, C, h, w) errors summed over channels to (B, h, w); None for errors without places."""
     return errors.sum(1) if errors.ndim == 4 else None
 
 
@@ -29,7 +29,7 @@ class AbsoluteError(Score):
         return (output.reconstruction - output.target).abs_().flatten(1).sum(1)
 
     def map(self, output: Output) -> Tensor | None:
-        """(B, H, W) absolute errors summed over channels; None if the target is no image."""
+        """(B, h, w) absolute errors summed over channels; None if the target has no places."""
         return _by_place((output.reconstruction - output.target).abs_())
 
 
@@ -65,7 +65,7 @@ class RelativeError(Score):
         return self._errors(output).flatten(1).sum(1)
 
     def map(self, output: Output) -> Tensor | None:
-        """(B, H, W) shares of the places in the score; None if the target is no image."""
+        """(B, h, w) shares of the places in the score; None if the target has no places."""
         return _by_place(self._errors(output))
 
 
@@ -99,5 +99,5 @@ class TopPixels(Score):
         return pixels.topk(count, dim=1, sorted=False).values.mean(1)
 
     def map(self, output: Output) -> Tensor | None:
-        """(B, H, W) squared errors of all places, summed over channels; None if the target is no image."""
+        """(B, h, w) squared errors of all places, summed over channels; None if the target has no places."""
         return _by_place((output.reconstruction - output.target).square_())

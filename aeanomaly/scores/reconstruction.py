@@ -22,7 +22,10 @@ class ReconstructionError(Score):
         return (output.reconstruction - output.target).square_().flatten(1).sum(1)
 
     def map(self, output: Output) -> Tensor | None:
-        """(B, H, W) squared errors summed over channels; None if the target is no image."""
+        """(B, h, w) squared errors summed over channels: those of pixels, or of the places of features.
+
+        They add up to the score. None if the target has no places.
+        """
         if output.target.ndim != 4:
             return None
         return (output.reconstruction - output.target).square_().sum(1)

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from aeanomaly.callbacks.base import EvaluationCallback
 from aeanomaly.callbacks.density import DensityFigure
 from aeanomaly.callbacks.health import HealthCheck
+from aeanomaly.callbacks.heat_maps import HeatMaps
 from aeanomaly.callbacks.histograms import ScoreHistograms
 from aeanomaly.callbacks.projector import CodeProjector
 from aeanomaly.callbacks.reconstructions import ReconstructionGrid
@@ -26,7 +27,7 @@ from aeanomaly.outputs import Batch, Evaluation, Output
 from aeanomaly.training.module import LitAutoencoder
 from tests.projections import evaluation
 
-ALL = [DensityFigure, HealthCheck, ScoreHistograms, CodeProjector, ReconstructionGrid, SideBySide]
+ALL = [DensityFigure, HealthCheck, ScoreHistograms, CodeProjector, ReconstructionGrid, SideBySide, HeatMaps]
 
 
 class Watching(EvaluationCallback):

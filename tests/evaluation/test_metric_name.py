@@ -9,6 +9,7 @@ from aeanomaly.evaluation.metric_name import MetricName
 NAMES = {
     "val/loss": MetricName("val", "loss"),
     "test/auroc/kmeans": MetricName("test", "auroc", "kmeans"),
+    "test/pixel_auroc/patch_knn": MetricName("test", "pixel_auroc", "patch_knn"),
     "val/normal_accuracy/kmeans@alarm5": MetricName("val", "normal_accuracy", "kmeans", "alarm5"),
 }
 
@@ -29,12 +30,21 @@ def test_other_words_are_no_metric(tag: str) -> None:
 
 
 def test_which_way_is_better() -> None:
-    better = {"auroc": True, "aupr": True, "normal_accuracy": True, "fpr95": False, "loss": False, "spread": None}
+    better = {
+        "auroc": True,
+        "aupr": True,
+        "pixel_auroc": True,
+        "aupro": True,
+        "normal_accuracy": True,
+        "fpr95": False,
+        "loss": False,
+        "spread": None,
+    }
     for metric, up in better.items():
         assert MetricName("test", metric, "kmeans").higher_is_better is up
 
 
-@pytest.mark.parametrize("metric", ["auroc", "aupr", "fpr95", "anomaly_accuracy", "f1", "a_new_metric"])
+@pytest.mark.parametrize("metric", ["auroc", "aupr", "fpr95", "aupro", "anomaly_accuracy", "f1", "a_new_metric"])
 def test_what_is_not_known_to_do_without_anomalies_looks_at_them(metric: str) -> None:
     assert MetricName("val", metric, "kmeans").looks_at_anomalies
 

@@ -76,11 +76,21 @@ def test_what_scores_may_read_has_the_shapes_that_are_told(front: str) -> None:
             "code": (7, 6),
             "reconstruction": (7, features, 5, 5),
             "target": (7, features, 5, 5),
+            "features.grid": (7, features, 5, 5),
             "features.pooled": (7, features),
             "features.layer1": (7, 72),
             "features.layer2": (7, 32),
         }
         assert torch.equal(output.code, net.encode(images(7, colours, 20, 24)))
+        assert torch.equal(output.features["grid"], net.front(images(7, colours, 20, 24)))  # not of length 1
+
+
+def test_errors_of_features_have_places_that_add_up() -> None:
+    output = small().eval()(images(7))
+    places = ReconstructionError().map(output)
+    assert places is not None
+    assert places.shape == (7, 5, 5)
+    torch.testing.assert_close(places.sum((1, 2)), ReconstructionError()(output))
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from aeanomaly.evaluation.metric_name import ACCURACIES, RANKING, MetricName
+from aeanomaly.evaluation.metric_name import ACCURACIES, LOCALISING, RANKING, MetricName
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.logger import RunLogger
 
@@ -33,9 +33,7 @@ def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:
     """One row per score of a stage, val or test: ranking metrics, then both accuracies for each threshold."""
     names = [name for name in map(MetricName.parse, metrics) if name and name.stage == stage and name.score]
     thresholds = dict.fromkeys(name.threshold for name in names if name.threshold)
-    title = "test images" if stage == "test" else "validation images"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("score", no_wrap=True)
+    table = _table("test images" if stage == "test" else "validation images")
     for metric in RANKING:
         table.add_column(metric.upper(), justify="right")
     for threshold in thresholds:
@@ -48,6 +46,26 @@ def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:
     return table
 
 
+def maps_table(metrics: Mapping[str, float], stage: str) -> Table | None:
+    """One row per score whose map was measured by masks; None if there is none."""
+    names = [name for name in map(MetricName.parse, metrics) if name and name.stage == stage]
+    scores = dict.fromkeys(name.score for name in names if name.metric in LOCALISING)
+    if not scores:
+        return None
+    table = _table("pixels of their maps")
+    for metric in LOCALISING:
+        table.add_column(metric.upper().replace("_", " "), justify="right")
+    for score in scores:
+        table.add_row(score, *(f"{metrics[str(MetricName(stage, metric, score))]:.4f}" for metric in LOCALISING))
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("score", no_wrap=True)
+    return table
+
+
 def print_report(metrics: Mapping[str, float], stage: str, checkpoint: str | None, run_dir: Path | None) -> None:
     """Print the table, which weights it is of, where the run is, and how to look at it.
 
@@ -55,6 +73,9 @@ def print_report(metrics: Mapping[str, float], stage: str, checkpoint: str | Non
     """
     console = Console()
     console.print(metrics_table(metrics, stage))
+    of_maps = maps_table(metrics, stage)
+    if of_maps is not None:
+        console.print(of_maps)
     if any("@" in name for name in metrics):
         console.print("normal@T, anomaly@T: share of these images judged rightly at threshold T")
     below = checkpoint is not None and Path(checkpoint).absolute().is_relative_to(Path.cwd())
