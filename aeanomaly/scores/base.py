@@ -85,9 +85,9 @@ class Score(Described, Fitted, ABC):
             UserError: if `forward` does not return one number per image.
         """
         first = next(iter(output.tensors().values()))
-        count = len(first)
+        count = first.shape[0]  # of a graph that is being made, a number that is not known yet, which `len` would fix
         with torch.autocast(first.device.type, enabled=False):
-            if self.chunk is None or count <= self.chunk:
+            if self.chunk is None or torch.compiler.is_compiling() or count <= self.chunk:
                 values: Tensor = self(output)
             else:
                 values = torch.cat([self(piece) for piece in output.split(self.chunk)])
