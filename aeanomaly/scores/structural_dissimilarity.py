@@ -76,7 +76,8 @@ class StructuralDissimilarity(Score):
         variances = (square1 - squares1).clamp_min(0) + (square2 - squares2).clamp_min(0)
         upper = (2 * means + _C1) * (2 * (product - means) + _C2)
         similarity = upper / ((squares1 + squares2 + _C1) * (variances + _C2))
-        return 1 - similarity.mean(1)
+        dissimilarity: Tensor = 1 - similarity.mean(1)
+        return dissimilarity
 
 
 def _window(sigma: float, border: int, device: torch.device) -> Tensor:

@@ -32,7 +32,7 @@ def images_of_run(run: Path | None, count: int) -> Tensor:
         raise UserError(" ".join(str(error).split())) from error
     images = next(iter(data.test_dataloader())).image
     drawn = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
-    return (images[drawn] * 255).round().to(torch.uint8)
+    return _bytes(images[drawn])
 
 
 def random_images(shape: tuple[int, int, int], count: int) -> Tensor:
@@ -40,4 +40,9 @@ def random_images(shape: tuple[int, int, int], count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(count, *shape, generator=generator)
     low, high = torch.rand(2, count, 1, 1, 1, generator=generator).sort(0).values
-    return ((low + noise * (high - low)) * 255).round().to(torch.uint8)
+    return _bytes(low + noise * (high - low))
+
+
+def _bytes(images: Tensor) -> Tensor:
+    levels: Tensor = (images * 255).round().to(torch.uint8)
+    return levels
