@@ -29,11 +29,12 @@ COMMANDS = {
     "predict": "write the scores and decisions of a checkpoint to predictions.csv",
     "compare": "show runs side by side: their metrics, and the hyperparameters that differ",
     "benchmark": "run a grid of fits over classes, methods and seeds, and make its tables and figures",
+    "export": "write a checkpoint as one graph, ONNX or torch.export, from pixels to decisions",
     "sweep": "search for the settings with the lowest loss on normal images",
 }
 
 # Commands with a room of their own; the others are the Trainer's verbs.
-_ROOMS = ("compare", "benchmark", "sweep")
+_ROOMS = ("compare", "benchmark", "export", "sweep")
 
 HELP = """\
 usage: python -m aeanomaly <command> [options]

@@ -110,9 +110,10 @@ class Calibration(Fitted):
         if not self.fitted:
             return torch.full_like(scores, torch.nan)
         normal = self.normal_scores.to(scores.device)
-        if normal[0] > 0:
-            least = normal[0] / 1000
-            normal, scores = normal.log(), scores.clamp_min(least).log()
+        # Chosen number by number rather than by an `if`, so that a graph can be made of it.
+        positive, least = normal[0] > 0, normal[0] / 1000
+        scores = torch.where(positive, scores.clamp_min(least).log(), scores)
+        normal = torch.where(positive, normal.log(), normal)
         spread = normal.std() if len(normal) > 1 else normal.new_ones(())
         return (scores - normal.mean()) / spread.clamp_min(1e-12)
 
@@ -125,5 +126,8 @@ class Calibration(Fitted):
         if not self.fitted:
             return torch.full_like(scores, torch.nan)
         count = len(self.normal_scores)
-        at_least_as_high = count - torch.searchsorted(self.normal_scores, scores.contiguous())
+        if torch.compiler.is_compiling():  # for ONNX, which has no search; a NaN counts as the highest in both
+            at_least_as_high = (self.normal_scores >= scores.unsqueeze(1)).sum(1)
+        else:
+            at_least_as_high = count - torch.searchsorted(self.normal_scores, scores.contiguous())
         return (1 + at_least_as_high).float() / (1 + count)

@@ -51,4 +51,4 @@ class Untrained(Autoencoder):
 
     def decode(self, code: Tensor) -> Tensor:
         """The same (C, H, W) image for each of B codes."""
-        return self.mean.expand(len(code), *self.mean.shape)
+        return self.mean.expand(code.shape[0], *self.mean.shape)

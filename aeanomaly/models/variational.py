@@ -95,7 +95,7 @@ class VariationalAutoencoder(Autoencoder):
         if self.training:
             code = self._drawn(features, torch.randn_like(code))
         elif len(self.noise):
-            total = torch.zeros(len(x), device=x.device)
+            total = torch.zeros(x.shape[0], device=x.device)
             for noise in self.noise:  # one after the other, as all together need as many times the memory
                 total += self._log_likelihood(self.decode(self._drawn(features, noise)), x)
             features["log_likelihood"] = total / len(self.noise)

@@ -133,13 +133,16 @@ class Score(Described, Fitted, ABC):
         return maps.float()
 
     def _pieces(self, output: Output, count: int) -> list[Output]:
-        return [output] if self.chunk is None or count <= self.chunk else output.split(self.chunk)
+        # In one piece also where a graph is made, for a number of images that is not known yet.
+        if self.chunk is None or torch.compiler.is_compiling() or count <= self.chunk:
+            return [output]
+        return output.split(self.chunk)
 
 
 def _rows(output: Output) -> tuple[int, str]:
     """How many images an output is of, and the kind of device it is on."""
     first = next(iter(output.tensors().values()))
-    return len(first), first.device.type
+    return first.shape[0], first.device.type  # where a graph is made, `len` would fix the number
 
 
 def _joined(pieces: list[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.vector import NUMBERS_AT_ONCE, VectorScore
+from aeanomaly.scores.vector import NUMBERS_AT_ONCE, VectorScore, in_pieces
 
 
 class KMeans(VectorScore):
@@ -82,7 +82,7 @@ class KMeans(VectorScore):
             return (1 - (functional.normalize(code) @ self.centres.T).amax(1)).clamp_(min=0)
         # Differences rather than the expanded square: exact for codes far from the origin, and K and D are small. Where
         # they are not, such as for a layer with places, in pieces.
-        pieces = code.split(max(1, NUMBERS_AT_ONCE // self.centres.numel()))
+        pieces = in_pieces(code, NUMBERS_AT_ONCE // self.centres.numel())
         return torch.cat([(piece.unsqueeze(1) - self.centres).square().sum(2).amin(1) for piece in pieces])
 
     def problems(self) -> list[str]:

@@ -108,7 +108,7 @@ def _nearest(rows: Tensor, bank: Tensor, k: int, by_length: bool) -> Tensor:
         return similarity.topk(k, dim=1).indices
     best = similarity[:, :whole].unflatten(1, (-1, _BLOCK)).amax(2).topk(k, dim=1).indices
     columns = (best.unsqueeze(2) * _BLOCK + torch.arange(_BLOCK, device=rows.device)).flatten(1)
-    rest = torch.arange(whole, len(bank), device=rows.device).expand(len(rows), -1)
+    rest = torch.arange(whole, len(bank), device=rows.device).expand(rows.shape[0], -1)
     columns = torch.cat([columns, rest], dim=1)
     return columns.gather(1, similarity.gather(1, columns).topk(k, dim=1).indices)
 

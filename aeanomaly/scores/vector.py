@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -95,6 +95,15 @@ def require_spread(kind: str, vectors: Tensor) -> None:
         raise UserError(f"{kind} cannot be fitted: it sees the same in every normal image (training collapsed?)")
 
 
+def in_pieces(vectors: Tensor, at_most: int) -> Sequence[Tensor]:
+    """The (B, D) vectors in pieces of ``at_most`` rows, or of one where that is less.
+
+    All in one while a graph is made of a score (`torch.export`): it is for any number of images, so that there is no
+    number of pieces yet. The graph takes the memory of a whole batch at once.
+    """
+    return [vectors] if torch.compiler.is_compiling() else vectors.split(max(1, at_most))
+
+
 def by_distances(vectors: Tensor, bank: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
     """What ``reduce`` makes of the squared Euclidean distances to a bank, for so few vectors at a time that they fit.
 
@@ -108,7 +117,7 @@ def by_distances(vectors: Tensor, bank: Tensor, reduce: Callable[[Tensor], Tenso
     """
     squares, transposed = bank.square().sum(1), bank.T
     found = []
-    for piece in vectors.split(max(1, NUMBERS_AT_ONCE // len(bank))):
+    for piece in in_pieces(vectors, NUMBERS_AT_ONCE // len(bank)):
         distances = torch.addmm(squares, piece, transposed, alpha=-2).add_(piece.square().sum(1, keepdim=True))
         found.append(reduce(distances.clamp_(min=0)))
     return torch.cat(found)

@@ -1,0 +1,81 @@
+"""The kinds of file that a graph is written to, and how each is opened again."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.export import ExportedProgram
+
+from aeanomaly.commands.export.graph import INPUT, quiet
+from aeanomaly.errors import UserError
+
+# From (B, C, H, W) images to (B,) each, by name of the output.
+Judge: TypeAlias = Callable[[Tensor], dict[str, Tensor]]
+
+_LARGEST = 2**31 - 2**24  # bytes of weights in a protobuf message, which leaves some for the operations
+_METADATA = "aeanomaly.json"  # beside the graph in a .pt2 file
+
+
+def save_onnx(program: ExportedProgram, outputs: Sequence[str], about: dict[str, Any], path: Path) -> None:
+    """Write ONNX, with what is said ``about`` it as JSON among the metadata of the model.
+
+    Raises:
+        UserError: if it is larger than a file of ONNX can be, or has an operation that ONNX lacks.
+    """
+    size = sum(tensor.nbytes for tensor in [*program.state_dict.values(), *program.constants.values()])
+    if size > _LARGEST:
+        raise UserError(
+            f"the graph holds {size / 2**30:.1f} GiB, and a file of ONNX at most 2: export with --format torch, name "
+            "fewer --scores, or train with smaller banks (KNN: bank, size)"
+        )
+    from torch.onnx.errors import OnnxExporterError
+
+    try:
+        with quiet():
+            made = torch.onnx.export(
+                program, (), dynamo=True, input_names=[INPUT], output_names=list(outputs), verbose=False
+            )
+    except OnnxExporterError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise UserError(f"ONNX cannot express the graph: {' '.join(str(cause).split())[:200]}") from error
+    assert made is not None
+    made.model.metadata_props.update({key: json.dumps(value) for key, value in about.items()})
+    made.save(path, external_data=False)
+
+
+def open_onnx(path: Path) -> Judge:
+    """What a file of ONNX computes, by ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def judge(images: Tensor) -> dict[str, Tensor]:
+        found = session.run(names, {INPUT: images.numpy()})
+        return {name: torch.from_numpy(values) for name, values in zip(names, found, strict=True)}
+
+    return judge
+
+
+def save_torch(program: ExportedProgram, outputs: Sequence[str], about: dict[str, Any], path: Path) -> None:
+    """Write a program of `torch.export`, with what is said ``about`` it as a file of JSON in the archive."""
+    stream = io.BytesIO()  # by a path it warns of names that do not end in .pt2
+    torch.export.save(program, stream, extra_files={_METADATA: json.dumps(about)})
+    path.write_bytes(stream.getbuffer())
+
+
+def open_torch(path: Path) -> Judge:
+    """What a file of `torch.export` computes."""
+    judge: Judge = torch.export.load(path).module()
+    return judge

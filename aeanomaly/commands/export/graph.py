@@ -1,0 +1,141 @@
+"""A detector as a graph of tensor operations, by `torch.export`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from aeanomaly.errors import UserError, suggestion
+from aeanomaly.evaluation.detector import Detector
+from aeanomaly.outputs import Output
+from aeanomaly.scores.estimator import Estimator
+
+INPUT = "images"
+
+
+class Graph(nn.Module):
+    """What a file computes of (B, C, H, W) images: (B,) each, by name of the output.
+
+    Args:
+        detector: fitted and calibrated.
+        names: of the scores to give; None for all.
+
+    Raises:
+        UserError: for an unknown score, or one that no graph can compute.
+    """
+
+    def __init__(self, detector: Detector, names: Sequence[str] | None = None) -> None:
+        super().__init__()
+        known = list(detector.score_modules)
+        self.names = known if names is None else list(dict.fromkeys(names))
+        for name in self.names:
+            if name not in known:
+                raise UserError(f"the checkpoint has no score {name!r}; {suggestion(name, known)}")
+        needed = set(self.names)
+        for name in reversed(known):  # what a score is made of stands before it
+            if name in needed:
+                needed.update(detector.score_modules[name].reads_scores)
+        for name in needed:
+            score = detector.score_modules[name]
+            if isinstance(score, Estimator):
+                others = ",".join(other for other in known if not _made_of_estimators(detector, other)) or "none"
+                raise UserError(
+                    f"score {name!r} cannot be exported: {score.estimator} is no graph of tensor operations; those "
+                    f"that can: --scores {others}"
+                )
+        self.detector = _Fixed(detector, [name for name in known if name in needed])
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Scores, p-values and decisions, by the names that a file gives them."""
+        judged = self.detector(images)
+        found = {}
+        for name in self.names:
+            found[name], found[f"{name}.p_value"] = judged[name].score, judged[name].p_value
+            found |= {f"{name}@{threshold}": flags for threshold, flags in judged[name].decision.items()}
+        return found
+
+    def output_names(self) -> list[str]:
+        """The names of what `forward` gives, in order."""
+        of = {
+            name: [f"{name}@{threshold}" for threshold in self.detector.threshold_values(name)] for name in self.names
+        }
+        return [output for name in self.names for output in (name, f"{name}.p_value", *of[name])]
+
+
+class _Fixed(Detector):
+    """Some scores of a detector, with thresholds that are numbers: looking them up is no operation of a graph."""
+
+    def __init__(self, detector: Detector, names: Sequence[str]) -> None:
+        scores = {name: detector.score_modules[name] for name in names}
+        super().__init__(detector.net, scores, detector.thresholds)
+        for name in names:
+            self.calibrations[name] = detector.calibration(name)
+        self._values = {name: detector.threshold_values(name) for name in names}
+        self.reached = ["the net"]
+
+    def threshold_values(self, score: str) -> dict[str, float]:
+        """Those of the detector, found when this was made."""
+        return self._values[score]
+
+    def score(self, name: str, output: Output) -> Tensor:
+        """As that of the detector; remembers how far it came."""
+        self.reached.append(f"score {name!r}")
+        return super().score(name, output)
+
+
+def _made_of_estimators(detector: Detector, name: str) -> bool:
+    score = detector.score_modules[name]
+    return isinstance(score, Estimator) or any(_made_of_estimators(detector, part) for part in score.reads_scores)
+
+
+def trace(graph: Graph, images: Tensor) -> ExportedProgram:
+    """The operations of a graph for any number of images that are like these.
+
+    Raises:
+        UserError: if a part of it does something that no graph can, such as a choice by a value.
+    """
+    graph.detector.reached[1:] = []
+    try:
+        with torch.no_grad(), quiet():
+            # At least three, and no more needed: sizes of 0 and 1 are taken for constants.
+            return torch.export.export(
+                graph.eval(),
+                (images[:1].expand(3, -1, -1, -1).clone(),),
+                dynamic_shapes=({0: Dim("batch")},),
+                strict=False,
+            )
+    except UserError:
+        raise
+    except Exception as error:  # whatever a net or a score of the user's does that cannot be traced
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{graph.detector.reached[-1]} cannot be exported: {reason}") from error
+
+
+def memory_per_image(program: ExportedProgram) -> int:
+    """Bytes that the largest tensor of a graph takes for each image of a batch."""
+    sizes = [0]
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and any(not isinstance(side, int) for side in value.shape):
+            sizes.append(math.prod(side for side in value.shape if isinstance(side, int)) * value.element_size())
+    return max(sizes)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' account of what they do, which on a failure holds the whole graph."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,48 @@
+"""Images to check a graph with."""
+
+from __future__ import annotations
+
+from argparse import ArgumentError
+from pathlib import Path
+
+import torch
+from jsonargparse import ArgumentParser
+from torch import Tensor
+
+from aeanomaly.data.base import OneClassDataModule
+from aeanomaly.errors import UserError
+from aeanomaly.runs.files import read_config
+
+
+def images_of_run(run: Path | None, count: int) -> Tensor:
+    """``count`` test images of a run, (count, C, H, W) uint8, evenly drawn from its first batch; nothing is downloaded.
+
+    Raises:
+        UserError: if they cannot be had, for any reason.
+    """
+    if run is None or not (run / "config.yaml").is_file():
+        raise UserError("there is no config.yaml of its run")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(OneClassDataModule, "data")
+    try:
+        config = {"data": read_config(run / "config.yaml", "run").get("data")}
+        data: OneClassDataModule = parser.instantiate_classes(parser.parse_object(config)).data
+        data.setup()
+    except (ArgumentError, UserError, ImportError, OSError, TypeError, ValueError) as error:
+        raise UserError(" ".join(str(error).split())) from error
+    images = next(iter(data.test_dataloader())).image
+    drawn = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
+    return _bytes(images[drawn])
+
+
+def random_images(shape: tuple[int, int, int], count: int) -> Tensor:
+    """(count, C, H, W) uint8, of every brightness and contrast, the same each time."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(count, *shape, generator=generator)
+    low, high = torch.rand(2, count, 1, 1, 1, generator=generator).sort(0).values
+    return _bytes(low + noise * (high - low))
+
+
+def _bytes(images: Tensor) -> Tensor:
+    levels: Tensor = (images * 255).round().to(torch.uint8)
+    return levels

@@ -1,0 +1,95 @@
+"""The export itself: load, trace, write under another name, check, rename."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import uuid
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+import aeanomaly
+from aeanomaly.commands.export import check, formats
+from aeanomaly.commands.export.command import SUFFIXES
+from aeanomaly.commands.export.graph import Graph, memory_per_image, trace
+from aeanomaly.commands.export.images import images_of_run, random_images
+from aeanomaly.commands.export.loading import find_checkpoint, load_detector
+from aeanomaly.errors import UserError
+from aeanomaly.evaluation.detector import Detector
+from aeanomaly.runs.reading import run_of_checkpoint
+
+_CHECKED = 56  # images
+
+
+def run_export(args: argparse.Namespace) -> None:
+    """Export as the options of the command say, and print what came of it.
+
+    Raises:
+        UserError: see the command; nothing is written then.
+    """
+    checkpoint = find_checkpoint(args.ckpt_path)
+    detector, shape = load_detector(checkpoint)
+    run = run_of_checkpoint(checkpoint)
+    out: Path = args.out or (run or checkpoint.parent) / f"model{SUFFIXES[args.format]}"
+    images, which = _images_to_check(run, shape or (tuple(args.image_shape) if args.image_shape else None))
+    if args.input == "float32":
+        images = images / 255
+    graph = Graph(detector, args.scores)
+    about = {
+        "aeanomaly": aeanomaly.__version__,
+        "images": {"type": args.input, "shape": list(images.shape[1:])},
+        "thresholds": {name: detector.threshold_values(name) for name in graph.names},
+    }
+    memory, largest = _write(graph, detector, images, about, args.format, out)
+    batches = " and ".join(map(str, check.BATCHES))
+    with_what = "ONNX Runtime" if args.format == "onnx" else "torch"
+    print(
+        f"Written: {out} ({out.stat().st_size / 1e6:.1f} MB), which takes {args.input} images (B, "
+        f"{', '.join(map(str, images.shape[1:]))}), and {memory / 1e6:.2g} MB of memory for each.\n"
+        f"Outputs: {', '.join(graph.output_names())}.\n"
+        f"Checked with {with_what} against {checkpoint.name} on {len(images)} {which}, in batches of {batches}: scores "
+        f"differ by at most {largest * check.TOLERANCE:.1g} of themselves plus a standard deviation of normal ones."
+    )
+
+
+def _images_to_check(run: Path | None, shape: tuple[int, int, int] | None) -> tuple[Tensor, str]:
+    """(N, C, H, W) uint8 images, and what they are."""
+    try:
+        images = images_of_run(run, _CHECKED)
+        if shape in (None, tuple(images.shape[1:])):
+            return images, "test images of its run"
+        reason = f"those of its run are {list(images.shape[1:])}"
+    except UserError as error:
+        reason = str(error)
+    if shape is None:
+        raise UserError(f"export: the net takes images of any size, so --image-shape C H W must be given: {reason}")
+    return random_images(shape, _CHECKED), f"random images (test images cannot be had: {reason})"
+
+
+def _write(
+    graph: Graph, detector: Detector, images: Tensor, about: dict[str, Any], kind: str, out: Path
+) -> tuple[int, float]:
+    """Write the graph and check the file before it gets its name.
+
+    Returns:
+        Bytes for each image, and the largest difference in tolerances.
+    """
+    program = trace(graph, images)
+    save, read = {
+        "onnx": (formats.save_onnx, formats.open_onnx),
+        "torch": (formats.save_torch, formats.open_torch),
+    }[kind]
+    partial = out.with_name(f".{uuid.uuid4().hex}{out.suffix}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save(program, graph.output_names(), about, partial)
+        largest = check.check(read(partial), detector, graph.names, images)
+        partial.replace(out)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):  # mostly because it has its name by now
+            partial.unlink()
+    return memory_per_image(program), largest
