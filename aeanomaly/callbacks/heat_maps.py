@@ -10,7 +10,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.evaluation.metric_name import MetricName
 from aeanomaly.evaluation.pixel_metrics import PixelCounts
 from aeanomaly.outputs import Batch, Evaluation, Output
-from aeanomaly.plots.heat_maps import Mapped, heat_maps
+from aeanomaly.plots.anomaly_maps import Mapped, anomaly_maps
 from aeanomaly.training.module import LitAutoencoder
 
 
@@ -83,4 +83,4 @@ class HeatMaps(EvaluationCallback):
         classes = [str(label) for label in evaluation.label[rows].tolist()]
         for name in kept[0].maps:
             captions = {"class": classes, "score": [f"{score:.3g}" for score in evaluation.scores[name][rows].tolist()]}
-            self.show(trainer, heat_maps(kept, name, captions), f"{stage}/heat_maps/{name}", f"heat_maps_{name}")
+            self.show(trainer, anomaly_maps(kept, name, captions), f"{stage}/heat_maps/{name}", f"heat_maps_{name}")

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from aeanomaly.plots.heat_maps import Mapped, heat_maps
+from aeanomaly.plots.anomaly_maps import Mapped, anomaly_maps
 
 
 def column(seed: int, is_anomaly: bool = False, channels: int = 1, **options: Any) -> Mapped:
@@ -39,7 +39,7 @@ def mask(*corner: int) -> Tensor:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_image_mask_and_map_of_every_image(channels: int) -> None:
     columns = [column(1, channels=channels, mask=mask(20, 0)), column(2, True, channels, mask=mask(12, 9))]
-    figure = heat_maps(columns, "knn", {"class": ["3", "0"]})
+    figure = anomaly_maps(columns, "knn", {"class": ["3", "0"]})
     figure.savefig(io.BytesIO())
     axes = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
@@ -61,7 +61,7 @@ def test_image_mask_and_map_of_every_image(channels: int) -> None:
 
 
 def test_without_masks_there_is_no_row_of_them() -> None:
-    figure = heat_maps([column(1), column(2)], "other", {})
+    figure = anomaly_maps([column(1), column(2)], "other", {})
     figure.savefig(io.BytesIO())
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["index", "input", "other map"]
 
@@ -70,4 +70,4 @@ def test_without_masks_there_is_no_row_of_them() -> None:
 def test_a_map_that_says_nothing_is_drawn_all_the_same(value: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        heat_maps([column(1, maps={"knn": torch.full((20, 16), value)})], "knn", {}).savefig(io.BytesIO())
+        anomaly_maps([column(1, maps={"knn": torch.full((20, 16), value)})], "knn", {}).savefig(io.BytesIO())

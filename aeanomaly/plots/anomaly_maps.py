@@ -33,7 +33,7 @@ class Mapped:
     index: int
 
 
-def heat_maps(columns: Sequence[Mapped], score: str, captions: Mapping[str, Sequence[str]]) -> Figure:
+def anomaly_maps(columns: Sequence[Mapped], score: str, captions: Mapping[str, Sequence[str]]) -> Figure:
     """Rows of images, of masks where there are some, and of the maps of a score over the images, on one scale.
 
     Args:
