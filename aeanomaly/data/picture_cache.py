@@ -103,16 +103,16 @@ def found_or_written(places: Sequence[Path], name: str, write: Callable[[Path], 
     raise UserError(f"{'; '.join(refusals)}; name a folder for it by data.cache_dir")
 
 
-def _locked(place: Path) -> FileLock:
+def _locked(place: Path) -> contextlib.AbstractContextManager[object]:
+    """The lock, held; leaving its context releases it."""
     place.mkdir(parents=True, exist_ok=True)
     (place / ".gitignore").write_text("*\n")
     lock = FileLock(place / "lock")
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         log.info("Another process writes into %s: waiting for it", place)
-        lock.acquire()
-    return lock
+        return lock.acquire()
 
 
 def _write(place: Path, name: str, write: Callable[[Path], None]) -> None:

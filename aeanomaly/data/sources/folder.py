@@ -102,14 +102,14 @@ class PictureFolder(OneClassDataModule):
         """
         if self._arrays is None:  # Lightning asks again before the test
             self._arrays = self._read()
-            self._announce(self._arrays)
+            self._announce(self._arrays.class_names or ())
 
     def load(self) -> Arrays:
         """What was read, here or by the process that prepared the data."""
         if self._arrays is None:
             self._arrays = self._read()
             if self.trainer is None:  # nobody prepared them
-                self._announce(self._arrays)
+                self._announce(self._arrays.class_names or ())
         return self._arrays
 
     def will_read(self, part: str) -> Callable[[Tensor], None] | None:
@@ -156,6 +156,9 @@ class PictureFolder(OneClassDataModule):
             return set(range(len(names))) - set(anomalous or ())
         return set(normal)
 
-    def _announce(self, arrays: Arrays) -> None:
+    def _announce(self, names: Sequence[str]) -> None:
+        normal = self._normal(names)
+        kinds = [[name for number, name in enumerate(names) if (number in normal) == kind] for kind in (True, False)]
+        log.info("Pictures of %s: normal %s; anomalous %s", self.source, *(", ".join(kind) or "none" for kind in kinds))
         for warning in self._warnings:
             log.warning("%s", warning)
