@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import lightning as L
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from aeanomaly.data.loading import BatchesInOrder, IndexBatches, IndexLoader, index_loader
-from aeanomaly.data.splits import Split, anomaly_mask, development_images, split_training_set, which_classes
-from aeanomaly.data.table import ImageTable
+from aeanomaly.data.splits import Class, Split, anomalous_classes, development_images, split_training_set, which_classes
+from aeanomaly.data.table import ImageTable, Rows
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, global_seed
 
@@ -20,12 +20,15 @@ log = logging.getLogger(__name__)
 
 
 class Arrays(NamedTuple):
-    """A labelled data set in memory."""
+    """A labelled data set, in memory or mapped."""
 
     train_images: Tensor  # (N, C, H, W) uint8
     train_labels: Tensor  # (N,) int64
     test_images: Tensor
     test_labels: Tensor
+    test_masks: Tensor | None = None  # (N, H, W) uint8, 1 where a test image is anomalous
+    class_names: Sequence[str] | None = None  # of class 0, 1, ...
+    paths: Mapping[str, Sequence[str]] | None = None  # the file of each image of ``train`` and of ``test``
 
 
 class OneClassDataModule(L.LightningDataModule):
@@ -36,7 +39,8 @@ class OneClassDataModule(L.LightningDataModule):
     prediction the whole test split, or what ``test_on`` says.
 
     Args:
-        normal_classes: classes that are normal, all others being anomalous. Give this or ``anomaly_classes``.
+        normal_classes: classes that are normal, all others being anomalous, by number, or by name where the data source
+            names them. Give this or ``anomaly_classes``.
         anomaly_classes: classes that are anomalous, all others being normal.
         val_fraction: share of the normal training images held out for validation, in (0, 1).
         contamination: share of unlabelled anomalies in the training images, in [0, 1).
@@ -49,15 +53,19 @@ class OneClassDataModule(L.LightningDataModule):
 
     Attributes:
         chunk_size: batches in an item of the training loader; more than 1 makes it a chunk of batches.
+        test_masks: (N, H, W) uint8, 1 where a test image is anomalous, by ``index``; None where the data have none.
+        paths: of the file of each image by ``index``, for ``train``, ``val``, ``test``; empty where there are none.
 
     Raises:
         UserError: for values outside these ranges.
     """
 
+    needs_anomalies = True  # whether data without an anomalous class are refused
+
     def __init__(
         self,
-        normal_classes: Sequence[int] | None = None,
-        anomaly_classes: Sequence[int] | None = None,
+        normal_classes: Sequence[Class] | None = None,
+        anomaly_classes: Sequence[Class] | None = None,
         val_fraction: float = 0.1,
         contamination: float = 0.0,
         batch_size: int = 64,
@@ -82,6 +90,8 @@ class OneClassDataModule(L.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.split_seed = split_seed if split_seed is not None else global_seed() or 0
         self.chunk_size = 1
+        self.test_masks: Tensor | None = None
+        self.paths: dict[str, Sequence[str]] = {}
         self._tables: dict[str, ImageTable] = {}
         self._tables_on_gpu: dict[tuple[str, torch.device], ImageTable] = {}
         self._arrays_on_gpu: dict[tuple[int, torch.device], Tensor] = {}
@@ -103,7 +113,9 @@ class OneClassDataModule(L.LightningDataModule):
         if self._tables:
             return
         arrays = self.load()
-        mask = anomaly_mask(arrays.train_labels, self.normal_classes, self.anomaly_classes)
+        labels, names = torch.cat([arrays.train_labels, arrays.test_labels]), arrays.class_names
+        anomalous = anomalous_classes(labels, self.normal_classes, self.anomaly_classes, names, self.needs_anomalies)
+        mask = torch.isin(arrays.train_labels, anomalous)
         test_images, test_labels, test_rows, test_file = arrays.test_images, arrays.test_labels, None, "test"
         used = torch.arange(len(mask))  # the rest takes no part in training and validation
         if self.test_on == "development":
@@ -118,19 +130,23 @@ class OneClassDataModule(L.LightningDataModule):
                 )
         split = split_training_set(mask[used], self.val_fraction, self.contamination, self.split_seed)
         split = Split(used[split.train], used[split.val_normal], used[split.val_anomaly])
-        anomalous_classes = arrays.train_labels[mask].unique()
         # Normal images first, so that the order of the normals does not depend on the anomalies beside them.
         val = torch.cat([split.val_normal, split.val_anomaly])
         train_labels, val_labels = arrays.train_labels[split.train], arrays.train_labels[val]
+        parts = (
+            ("train", arrays.train_images, train_labels, split.train, "train"),
+            ("val", arrays.train_images, val_labels, val, "val"),
+            ("test", test_images, test_labels, test_rows, test_file),
+        )
         self._tables = {
-            part: ImageTable(images, labels, torch.isin(labels, anomalous_classes), rows, self.will_read(file))
-            for part, images, labels, rows, file in (
-                ("train", arrays.train_images, train_labels, split.train, "train"),
-                ("val", arrays.train_images, val_labels, val, "val"),
-                ("test", test_images, test_labels, test_rows, test_file),
-            )
+            part: ImageTable(images, labels, torch.isin(labels, anomalous), rows, self.will_read(file))
+            for part, images, labels, rows, file in parts
         }
         self.split: Split = split
+        self.test_masks = arrays.test_masks if test_file == "test" else None
+        if arrays.paths is not None:
+            paths = {**arrays.paths, "val": arrays.paths["train"]}
+            self.paths = {part: Rows(paths[file], rows) for part, _, _, rows, file in parts}
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from aeanomaly.errors import UserError
+from aeanomaly.errors import UserError, suggestion
+
+Class = int | str  # by its number, or by its name where the classes of the data have names
+Given = TypeVar("Given", int, Class)
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,8 @@ class Split:
 
 
 def which_classes(
-    normal_classes: Sequence[int] | None, anomaly_classes: Sequence[int] | None
-) -> tuple[str, Sequence[int]]:
+    normal_classes: Sequence[Given] | None, anomaly_classes: Sequence[Given] | None
+) -> tuple[str, Sequence[Given]]:
     """The option that is given, and its classes; a `UserError` if both or neither are given."""
     if normal_classes is not None and anomaly_classes is None:
         return "normal_classes", normal_classes
@@ -31,15 +35,44 @@ def which_classes(
     raise UserError("give exactly one of data.normal_classes and data.anomaly_classes; set the other to null")
 
 
-def anomaly_mask(labels: Tensor, normal_classes: Sequence[int] | None, anomaly_classes: Sequence[int] | None) -> Tensor:
+def class_numbers(option: str, classes: Sequence[Class] | None, names: Sequence[str] | None) -> list[int] | None:
+    """The classes by number, where some may be given by name; None for None.
+
+    A class is first looked for among the names, so that 3 is the class that is called 3, whatever its number.
+
+    Args:
+        option: which names them.
+        classes: numbers or names.
+        names: of class 0, 1, ...; None where classes have no names.
+
+    Raises:
+        UserError: if no class has that name.
+    """
+    if classes is None:
+        return None
+    numbers = {name: number for number, name in enumerate(names or ())}
+    found = [numbers.get(str(wanted), wanted) for wanted in classes]
+    unknown = next((wanted for wanted in found if isinstance(wanted, str)), None)
+    if unknown is not None:
+        known = suggestion(unknown, names) if names else "its classes have numbers only"
+        raise UserError(f"data.{option} names class {unknown!r}, which is not in the data; {known}")
+    return [int(wanted) for wanted in found]
+
+
+def anomaly_mask(
+    labels: Tensor,
+    normal_classes: Sequence[int] | None,
+    anomaly_classes: Sequence[int] | None,
+    anomalies_needed: bool = True,
+) -> Tensor:
     """Which images are anomalous, (N,) bool, from the one of the two lists that is given.
 
-    ``labels`` are the (N,) int64 classes of the training set. One normal class is the one-class protocol, one anomalous
-    class the leave-one-out protocol.
+    ``labels`` are (N,) int64 classes, among them every class of the data. One normal class is the one-class protocol,
+    one anomalous class the leave-one-out protocol.
 
     Raises:
         UserError: if both or neither are given, a class does not occur, one is named twice, or no class is left on
-            one side.
+            one side, which may be the anomalous one unless ``anomalies_needed``.
     """
     option, chosen = which_classes(normal_classes, anomaly_classes)
     present = labels.unique().tolist()
@@ -50,9 +83,33 @@ def anomaly_mask(labels: Tensor, normal_classes: Sequence[int] | None, anomaly_c
         raise UserError(f"data.{option} names a class twice: {list(chosen)}")
     if not chosen or len(chosen) == len(present):
         side = "anomalous" if (normal_classes is None) == (not chosen) else "normal"
-        raise UserError(f"data.{option} {list(chosen)} leaves no {side} class of {present}")
-    named = torch.isin(labels, torch.tensor(list(chosen)))
+        if side == "normal" or anomalies_needed:
+            raise UserError(f"data.{option} {list(chosen)} leaves no {side} class of {present}")
+    named = torch.isin(labels, torch.tensor(list(chosen), dtype=torch.int64))
     return named if normal_classes is None else ~named
+
+
+def anomalous_classes(
+    labels: Tensor,
+    normal_classes: Sequence[Class] | None,
+    anomaly_classes: Sequence[Class] | None,
+    names: Sequence[str] | None = None,
+    needed: bool = True,
+) -> Tensor:
+    """Numbers of the anomalous classes of the data, (K,) int64, from the one of the two lists that is given.
+
+    Args:
+        labels: (N,) int64, among them every class of the data, whichever part it is in.
+        normal_classes: numbers or names.
+        anomaly_classes: likewise.
+        names: as in `class_numbers`.
+        needed: as in `anomaly_mask`, whose errors are raised.
+    """
+    classes = labels.unique()
+    normal = class_numbers("normal_classes", normal_classes, names)
+    anomalous = class_numbers("anomaly_classes", anomaly_classes, names)
+    chosen: Tensor = classes[anomaly_mask(classes, normal, anomalous, needed)]
+    return chosen
 
 
 def development_images(labels: Tensor, fraction: float = 0.1) -> Tensor:

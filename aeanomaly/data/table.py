@@ -6,13 +6,17 @@ images of this size is faster than handing them between processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from aeanomaly.outputs import Batch
+
+Item = TypeVar("Item")
 
 
 class ImageTable(Dataset[Batch]):
@@ -93,3 +97,37 @@ class ImageTable(Dataset[Batch]):
 
     def _rows_of(self, index: Tensor) -> Tensor:
         return index if self._rows is None else self._rows.index_select(0, index)
+
+
+class Rows(Sequence[Item]):
+    """Some items of a sequence, looked up when asked for.
+
+    Args:
+        items: (M,) of them, or of what ``read`` makes one of.
+        rows: (N,) int64, where in ``items`` each is; None for all of them, in order.
+        read: what makes an item of what stands in ``items``.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Any] | np.ndarray[Any, Any],
+        rows: Tensor | None = None,
+        read: Callable[[Any], Item] | None = None,
+    ) -> None:
+        self._items, self._rows, self._read = items, rows, read
+
+    def __len__(self) -> int:
+        return len(self._items) if self._rows is None else len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        item = self._items[index if self._rows is None else int(self._rows[index])]
+        found: Item = item if self._read is None else self._read(item)
+        return found

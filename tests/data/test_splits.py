@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aeanomaly.data.splits import Split, anomaly_mask, split_training_set
+from aeanomaly.data.splits import Split, anomalous_classes, anomaly_mask, class_numbers, split_training_set
 from aeanomaly.errors import UserError
 
 LABELS = torch.tensor([0, 1, 2, 2, 1, 0])
@@ -56,6 +56,25 @@ def test_impossible_choices_of_classes_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         anomaly_mask(LABELS, normal, anomalous)
+
+
+def test_classes_may_be_named() -> None:
+    names = ["10", "2", "bad"]
+    assert class_numbers("normal_classes", ["bad", "10", 2, 0], names) == [2, 0, 1, 0]
+    assert class_numbers("normal_classes", None, names) is None
+    assert class_numbers("normal_classes", [3, 0], None) == [3, 0]
+    with pytest.raises(UserError, match=r"data.anomaly_classes names class 'bed', .*did you mean 'bad'\?"):
+        class_numbers("anomaly_classes", ["bed"], names)
+    with pytest.raises(UserError, match="its classes have numbers only"):
+        class_numbers("normal_classes", ["0"], None)
+
+
+def test_a_class_of_the_test_alone_is_anomalous_unless_it_is_named_normal() -> None:
+    assert anomalous_classes(torch.tensor([0, 0, 2, 3]), [0], None).tolist() == [2, 3]
+    assert anomalous_classes(torch.tensor([0, 0, 2, 3]), None, ["c"], ["a", "b", "c", "d"]).tolist() == [2]
+    assert anomalous_classes(LABELS, [0, 1, 2], None, needed=False).tolist() == []
+    with pytest.raises(UserError, match="leaves no normal class"):
+        anomalous_classes(LABELS, None, [0, 1, 2], needed=False)
 
 
 @pytest.mark.parametrize("contamination", [0.0, 0.1])

@@ -211,3 +211,11 @@ def test_step_profile_trains_on_what_its_generator_yields(monkeypatch: pytest.Mo
 
     step_profile.train(torch.nn.Tanh, step_profile.Quickest("cpu"), batches)
     assert taken == 3
+
+
+def test_pictures() -> None:
+    words = [sys.executable, str(BENCHMARKS / "pictures.py"), "--count", "240", "--size", "16", "--rounds", "1"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seconds = {way: float(cells(done.stdout, way)[1]) for way in ("Pillow alone", "first start", "later start")}
+    assert seconds["later start"] < seconds["first start"]

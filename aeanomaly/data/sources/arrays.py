@@ -43,7 +43,7 @@ class ArrayFiles(OneClassDataModule):
         super().__init__(**options)
         files = {"train_images": train_images, "train_labels": train_labels}
         files |= {"test_images": test_images, "test_labels": test_labels}
-        self.paths = {option: Path(file) for option, file in files.items()}
+        self.files = {option: Path(file) for option, file in files.items()}
         self.memory_map = memory_map
         self._mapped: dict[str, MappedBytes] = {}
 
@@ -57,8 +57,8 @@ class ArrayFiles(OneClassDataModule):
         train, test = self._images("train_images"), self._images("test_images")
         if train.shape[1:] != test.shape[1:]:
             raise UserError(
-                f"images of {self.paths['test_images']} are {list(test.shape[1:])} (C, H, W), but those of "
-                f"{self.paths['train_images']} {list(train.shape[1:])}; they must be alike"
+                f"images of {self.files['test_images']} are {list(test.shape[1:])} (C, H, W), but those of "
+                f"{self.files['train_images']} {list(train.shape[1:])}; they must be alike"
             )
         return Arrays(train, self._labels("train_labels", len(train)), test, self._labels("test_labels", len(test)))
 
@@ -69,10 +69,10 @@ class ArrayFiles(OneClassDataModule):
     @property
     def source(self) -> str:
         """The file of the training images."""
-        return str(self.paths["train_images"])
+        return str(self.files["train_images"])
 
     def _images(self, option: str) -> Tensor:
-        path = self.paths[option]
+        path = self.files[option]
         array = open_array(path)
         if array.dtype != np.uint8:
             raise UserError(f"data.{option}: {path} holds {array.dtype}; images must be uint8 from 0 to 255")
@@ -86,7 +86,7 @@ class ArrayFiles(OneClassDataModule):
         return tensor if tensor.ndim == 4 else tensor.unsqueeze(1)
 
     def _labels(self, option: str, count: int) -> Tensor:
-        path = self.paths[option]
+        path = self.files[option]
         array = open_array(path)
         if array.dtype.kind not in "iu" or array.ndim != 1:
             raise UserError(

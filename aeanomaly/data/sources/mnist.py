@@ -124,7 +124,8 @@ def _read_whole(data_dir: Path) -> Arrays:
     for name, content in read_verified(data_dir / _RAW, SHA256).items():
         flat = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         tensors.append(flat[16:].view(-1, 1, 28, 28) if "images" in name else flat[8:].long())  # after the header
-    return Arrays(*tensors)
+    train_images, train_labels, test_images, test_labels = tensors
+    return Arrays(train_images, train_labels, test_images, test_labels)
 
 
 def _read_subset(data_dir: Path) -> Arrays:

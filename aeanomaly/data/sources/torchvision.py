@@ -174,7 +174,8 @@ class TorchvisionData(OneClassDataModule):
             parts = self._parts(root, download=False)
         except Exception as error:  # whatever torchvision meets in a missing or damaged file
             raise SourceError(last_line(str(error))) from None
-        return Arrays(*(tensor for part in parts for tensor in _tensors(part, _LAYOUTS[self.dataset].axes)))
+        train, test = (_tensors(part, _LAYOUTS[self.dataset].axes) for part in parts)
+        return Arrays(*train, *test)
 
 
 def _tensors(part: Any, axes: str) -> tuple[Tensor, Tensor]:

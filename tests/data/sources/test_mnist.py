@@ -114,7 +114,7 @@ def test_compressed_files_are_accepted_if_intact(sources: Sources, tmp_path: Pat
     (raw / TRAIN_IMAGES).write_bytes(b"a damaged file beside an intact one")
     served_by, arrays = obtain(tmp_path, "disk")
     assert served_by == "disk"
-    assert [tuple(tensor.shape) for tensor in arrays] == [(5, 1, 28, 28), (5,), (3, 1, 28, 28), (3,)]
+    assert [tuple(tensor.shape) for tensor in arrays[:4]] == [(5, 1, 28, 28), (5,), (3, 1, 28, 28), (3,)]
     assert arrays.train_images.numpy().tobytes() == FILES[TRAIN_IMAGES][16:]
     assert arrays.test_labels.tolist() == list(FILES["t10k-labels-idx1-ubyte"][8:])
     whole = gzip.compress(FILES[TRAIN_IMAGES])

@@ -63,7 +63,7 @@ def test_the_subset_is_the_last_resort_and_says_so_in_a_box(
 
 
 def test_the_last_hundred_images_of_each_digit_are_the_test_split(downloads: list[str], tmp_path: Path) -> None:
-    train_images, train_labels, test_images, test_labels = obtain(tmp_path, "subset")[1]
+    train_images, train_labels, test_images, test_labels = obtain(tmp_path, "subset")[1][:4]
     assert train_images.shape == (10 * (PER_DIGIT - 100), 1, 28, 28)
     assert test_images.shape == (1000, 1, 28, 28)
     assert train_images.dtype == torch.uint8

@@ -1,0 +1,153 @@
+"""Which picture files there are, of which class, and in which part: from folders named for the classes, or a table."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from aeanomaly.errors import UserError
+
+_ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".pbm", ".pnm"),
+    *(".tga", ".jp2", ".avif", ".heic", ".heif"),
+)
+_RESERVED = ("train", "test", "ground_truth")  # names of folders that are no classes
+
+
+class Listed(NamedTuple):
+    """One picture; paths are relative to the folder, or absolute."""
+
+    path: str
+    label: int
+    part: str  # train or test; empty where nobody says
+    mask: str | None  # of what is anomalous in it
+
+
+class PictureList(Protocol):
+    """Pictures in an order that depends on their names alone, listed anew each time, so that none need be kept."""
+
+    classes: list[str]  # names of class 0, 1, ...
+
+    def __iter__(self) -> Iterator[Listed]: ...
+
+
+class FolderList:
+    """A folder for each class: in ``train`` and ``test``, or beside ``test``, or without a ``test``.
+
+    ``ground_truth/<class>/<name>_mask.png`` or ``ground_truth/<class>/<name>.png`` is the mask of
+    ``test/<class>/<name>.<ending>``. This is the layout of MVTec AD (Bergmann et al., 2019), and without its parts that
+    of torchvision's ImageFolder. Folders within those of the classes are looked into; names that begin with a dot, and
+    files that do not end like a picture, are left out.
+
+    Raises:
+        UserError: if there is no such folder, or none with a name of a class.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise UserError(f"data.folder: there is no folder {root}")
+        self._root, self._masked = root, (root / "ground_truth").is_dir()
+        place = "train" if (root / "train").is_dir() else ""
+        self._places = {"train": place, "test": "test"} if (root / "test").is_dir() else {"": place}
+        self._folders = {part: self._class_folders(place) for part, place in self._places.items()}
+        self.classes = sorted({name for names in self._folders.values() for name in names})
+
+    def _class_folders(self, place: str) -> list[str]:
+        reserved = () if place else _RESERVED
+        names = [name for name, is_folder in _entries(self._root / place) if is_folder and name not in reserved]
+        if not names:
+            good = self._root / place / "good"
+            raise UserError(f"{good.parent} has no folder for each class; put the normal pictures into {good}")
+        return names
+
+    def __iter__(self) -> Iterator[Listed]:
+        for part, place in self._places.items():
+            for name in self._folders[part]:
+                number = self.classes.index(name)
+                for file in _pictures(self._root, name if not place else f"{place}/{name}"):
+                    yield Listed(file, number, part, None if part == "train" else self._mask(file))
+
+    def _mask(self, file: str) -> str | None:
+        if not self._masked:
+            return None
+        stem = os.path.splitext(f"ground_truth/{file.removeprefix('test/')}")[0]  # noqa: PTH122
+        masks = (f"{stem}_mask.png", f"{stem}.png")
+        return next((mask for mask in masks if (self._root / mask).is_file()), None)
+
+
+def _pictures(root: Path, below: str) -> Iterator[str]:
+    """Files that end like a picture, in this folder of the root and those in it, by their paths in the root."""
+    for name, is_folder in _entries(root / below):
+        if is_folder:
+            yield from _pictures(root, f"{below}/{name}")
+        elif name.lower().endswith(_ENDINGS):
+            yield f"{below}/{name}"
+
+
+def _entries(folder: Path) -> list[tuple[str, bool]]:
+    """Names in a folder, sorted, and whether each is a folder; without those that begin with a dot."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"cannot read {folder}: {error.strerror or error}") from None
+
+
+class TableList:
+    """The rows of a CSV file with the columns ``path`` and ``label``, and maybe ``split`` and ``mask``.
+
+    Args:
+        table: the file; its first line names the columns.
+
+    Raises:
+        UserError: if it cannot be read or misses a column; while it is read, for a split other than train and test, or
+            a row without a path or label.
+    """
+
+    def __init__(self, table: Path) -> None:
+        self._table = table
+        self.classes = sorted({str(row["label"]) for _, row in self._rows()})
+
+    def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        try:
+            with self._table.open(encoding="utf-8-sig", newline="") as stream:
+                rows = csv.DictReader(stream)
+                for column in ("path", "label"):
+                    if column not in (rows.fieldnames or ()):
+                        raise UserError(
+                            f"{self._table} has no column {column}: its first line must name path and label"
+                        )
+                for row in rows:
+                    if not (row["path"] and row["label"]):
+                        raise UserError(f"{self._table}, line {rows.line_num}: a path and a label must stand there")
+                    yield rows.line_num, row
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"cannot read {self._table}: {getattr(error, 'strerror', None) or error}") from None
+
+    def __iter__(self) -> Iterator[Listed]:
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        for line, row in self._rows():
+            part = row.get("split", "")
+            if "split" in row and part not in ("train", "test"):
+                raise UserError(f"{self._table}, line {line}: split must be train or test, not {part!r}")
+            yield Listed(row["path"], numbers[row["label"]], part, row.get("mask") or None)
+
+
+def assigned(pictures: PictureList, normal: Collection[int], test_fraction: float) -> Iterator[Listed]:
+    """The pictures, each in a part: where nobody says, some normal ones and all others are tested.
+
+    The normal ones are every so-manieth of their class, so that adding pictures of another class moves none.
+    """
+    seen: Counter[int] = Counter()
+    for picture in pictures:
+        if not picture.part:
+            count = seen[picture.label] = seen[picture.label] + 1
+            held_out = int(count * test_fraction) > int((count - 1) * test_fraction)
+            tested = held_out or picture.label not in normal
+            yield picture._replace(part="test" if tested else "train")
+        else:
+            yield picture

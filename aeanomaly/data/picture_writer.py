@@ -1,0 +1,175 @@
+"""Reading all pictures once, on all processors, into files that are mapped from then on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from array import array
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from joblib import cpu_count
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from aeanomaly.data.picture_cache import Census
+from aeanomaly.data.picture_lists import Listed
+from aeanomaly.data.pictures import Geometry, PictureError, read_mask, read_picture
+from aeanomaly.data.row_file import RowFile
+from aeanomaly.errors import UserError
+
+_SHOWN = 3  # of many files with the same trouble
+_AHEAD = 8  # pictures for each processor that may wait for their turn to be written
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
+
+
+class Reading(NamedTuple):
+    """How pictures are read."""
+
+    folder: Path
+    geometry: Geometry
+    normal: Collection[int]  # numbers of the classes that may lack masks
+    stop: bool  # at the first picture that cannot be used
+
+
+class _Pixels(NamedTuple):
+    picture: Tensor  # (C, H, W)
+    mask: Tensor | None  # (H, W)
+    digest: int  # of the file
+
+
+def write_pictures(target: Path, pictures: Iterable[Listed], found: Census, reading: Reading) -> None:
+    """Read pictures into ``train_images.npy``, ``train_labels.npy``, ``train_paths.npy``, and the same for the test.
+
+    ``test_masks.npy`` is there if a test picture has a mask; ``report.json`` has a line for what the user should know.
+    Memory does not grow with the number of pictures, but by 8 bytes for each.
+
+    Raises:
+        UserError: for a picture that cannot be used, if that is to stop the reading; if none is left for a part.
+    """
+    shape, total, started = reading.geometry.shape, sum(found.counts.values()), time.perf_counter()
+    log.info("Reading %s pictures of %s", f"{total:,}", reading.folder)
+    skipped, left_out = [], 0
+    digests = {part: array("Q") for part in ("train", "test")}
+    with ExitStack() as files:
+        rows = {"test_masks": files.enter_context(RowFile(target / "test_masks.npy", "u1", shape[1:]))}
+        for part in digests:
+            for name, dtype, of_row in (("images", "u1", shape), ("labels", "i8", ()), ("paths", found.path_type, ())):
+                file = RowFile(target / f"{part}_{name}.npy", dtype, of_row)
+                rows[f"{part}_{name}"] = files.enter_context(file)
+        for picture, pixels in _in_order(
+            lambda picture: _read(picture, found.masked, reading), _shown(pictures, total)
+        ):
+            if isinstance(pixels, PictureError):
+                message = f"{reading.folder / picture.path} {pixels}"
+                if reading.stop:
+                    raise UserError(f"{message}; or leave out what cannot be used: data.on_error skip")
+                left_out += 1
+                skipped += [message] if left_out <= _SHOWN else []
+                continue
+            digests[picture.part].append(pixels.digest)
+            rows[f"{picture.part}_images"].append(pixels.picture)
+            rows[f"{picture.part}_labels"].append(picture.label)
+            rows[f"{picture.part}_paths"].append(os.fsencode(picture.path))
+            if pixels.mask is not None:
+                rows["test_masks"].append(pixels.mask)
+    warned = []
+    if left_out:
+        warned.append(f"{left_out:,} of {total:,} pictures cannot be used and are left out: {_some(skipped, left_out)}")
+    for part, done in digests.items():
+        if not done:
+            raise UserError(f"{reading.folder}: no {part} picture can be used: {_some(skipped, left_out)}")
+    if not found.masked:
+        (target / "test_masks.npy").unlink()
+    warned += _twins(target, digests)
+    (target / "report.json").write_text(json.dumps({"skipped": left_out, "warnings": warned}))
+    log.info("Read in %.1f s; next time they are there at once", time.perf_counter() - started)
+
+
+def _read(picture: Listed, masked: bool, reading: Reading) -> _Pixels | PictureError:
+    """The pixels of a picture, or what is wrong with it."""
+    try:
+        content = _content(reading.folder / picture.path)
+        pixels, size = read_picture(content, reading.geometry)
+        mask = None
+        if masked and picture.part == "test":
+            if picture.mask is not None:
+                try:
+                    mask = read_mask(_content(reading.folder / picture.mask), reading.geometry, size)
+                except PictureError as error:
+                    raise PictureError(f"has a mask, {reading.folder / picture.mask}, that {error}") from None
+            elif picture.label in reading.normal:
+                mask = torch.zeros(reading.geometry.shape[1:], dtype=torch.uint8)
+            else:
+                raise PictureError("is anomalous and has no mask, while others have one")
+    except PictureError as error:
+        return error
+    digest = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+    return _Pixels(pixels, mask, digest)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot be read ({error.strerror or error})") from None
+
+
+def _in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
+    """Each item and what comes of it, worked on in threads, because decoding and scaling leave Python's lock.
+
+    Processes take longer to start than two thousand pictures to read, and hand the pixels on by a copy.
+    """
+    workers = cpu_count()
+    with ThreadPoolExecutor(workers, "pictures") as pool, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")  # large or odd, but read
+        waiting: deque[tuple[Item, Future[Result]]] = deque()
+        for item in items:
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) > _AHEAD * workers:
+                item, future = waiting.popleft()
+                yield item, future.result()
+        for item, future in waiting:
+            yield item, future.result()
+
+
+def _shown(pictures: Iterable[Item], total: int) -> Iterable[Item]:
+    """The same, with a bar on a terminal."""
+    console = Console(stderr=True)
+    return track(pictures, "pictures", total, console=console, transient=True, disable=not sys.stderr.isatty())
+
+
+def _some(lines: Iterable[str], count: int) -> str:
+    """Some of the lines, and how many more there are."""
+    shown = list(islice(lines, _SHOWN))
+    return "; ".join(shown) + (f"; and {count - len(shown):,} more" if count > len(shown) else "")
+
+
+def _twins(target: Path, digests: dict[str, array[int]]) -> list[str]:
+    """A line about files with the same content in training and test, if there are any."""
+    train, test = (np.frombuffer(digests[part], np.uint64) for part in ("train", "test"))
+    twins = np.flatnonzero(np.isin(test, train))
+    if not len(twins):
+        return []
+    train_paths, test_paths = (np.load(target / f"{part}_paths.npy", mmap_mode="r") for part in ("train", "test"))
+    pairs = []
+    for row in twins[:_SHOWN].tolist():
+        other = int(np.flatnonzero(train == test[row])[0])
+        pairs.append(f"{os.fsdecode(test_paths[row])} is {os.fsdecode(train_paths[other])}")
+    return [f"{len(twins):,} test pictures are among the training pictures too: {_some(pairs, len(twins))}"]

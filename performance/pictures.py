@@ -1,0 +1,109 @@
+"""How long a folder of pictures takes to be there: the first start, every later one, and what Pillow alone would take.
+
+    python performance/pictures.py --rounds 3
+
+makes 1,800 JPEGs of 416x416 pixels and then, in turn: decodes them with Pillow in a thread for each core, and does
+nothing with them; sets up `PictureFolder` without a cache, and again with it; sets up `ArrayFiles` with the same
+arrays. All in one process, imports not counted. To be quoted are median seconds and, where the machine does something
+else too, CPU seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from joblib import cpu_count
+from markdown_section import Report, add_options
+from PIL import Image
+
+from aeanomaly.data.base import OneClassDataModule
+from aeanomaly.data.sources.arrays import ArrayFiles
+from aeanomaly.data.sources.folder import PictureFolder
+
+KINDS = ("images", "labels")
+BARE, FIRST, LATER, ARRAYS = "Pillow alone", "first start", "later start", "start of arrays"
+
+
+def make_pictures(folder: Path, count: int) -> None:
+    """JPEGs of blotches with grain, as large as photographs are: five sixths to train on, two kinds to test."""
+    draw = np.random.default_rng(0)
+    for number in range(count):
+        place = folder / ("train/good", "test/good", "test/bad")[max(0, number % 12 - 9)]
+        place.mkdir(parents=True, exist_ok=True)
+        blotches = Image.fromarray(draw.integers(0, 256, (26, 26, 3), dtype=np.uint8)).resize((416, 416))
+        grain = np.asarray(blotches) + draw.integers(-12, 13, (416, 416, 3))
+        Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(place / f"{number}.jpg", quality=90)
+
+
+def decode(path: Path) -> None:
+    """What Pillow does at least."""
+    with Image.open(path) as image:
+        image.load()
+
+
+def set_up(data: OneClassDataModule) -> None:
+    """What a fit does before its first batch."""
+    data.prepare_data()
+    data.setup()
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and print the table."""
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder, cache = Path(name, "pictures"), Path(name, "cache")
+        make_pictures(folder, options.count)
+        paths = sorted(folder.rglob("*.jpg"))
+
+        def bare() -> None:
+            with ThreadPoolExecutor(cpu_count()) as pool:
+                list(pool.map(decode, paths))
+
+        def pictures() -> None:
+            set_up(PictureFolder(str(folder), size=options.size, cache_dir=str(cache)))
+
+        def arrays() -> None:
+            (kept,) = cache.glob("*/*-*")
+            files = {f"{part}_{kind}": f"{kept}/{part}_{kind}.npy" for part in ("train", "test") for kind in KINDS}
+            set_up(ArrayFiles(**files, normal_classes=[1]))
+
+        ways: dict[str, Callable[[], None]] = {BARE: bare, FIRST: pictures, LATER: pictures, ARRAYS: arrays}
+        taken: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+        for _ in range(options.rounds):
+            shutil.rmtree(cache, ignore_errors=True)
+            for way, call in ways.items():
+                taken[way].append(timed(call))
+    report = Report("pictures", f"{options.count:,} JPEGs of 416x416 to {options.size}x{options.size}")
+    rows = []
+    for way, times in taken.items():
+        ratios = [statistics.median(a[i] / b[i] for a, b in zip(times, taken[BARE], strict=True)) for i in (0, 1)]
+        seconds = [statistics.median(column) for column in zip(*times, strict=True)]
+        rows.append([way, *(f"{value:.2f}" for value in (*seconds, *ratios))])
+    report.table(("", "s", "CPU s", "s / Pillow", "CPU s / Pillow"), rows)
+    report.publish(options)
+
+
+def timed(call: Callable[[], None]) -> tuple[float, float]:
+    """Seconds and CPU seconds of a call."""
+    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    call()
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    return seconds, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=1800, help="pictures")
+    parser.add_argument("--size", type=int, default=256, help="height and width that they are made into")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", default=None, help="where to make the files; by default that of temporary files")
+    add_options(parser)
+    run(parser.parse_args())

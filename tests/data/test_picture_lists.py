@@ -1,0 +1,106 @@
+"""Which files are found, of which class and part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aeanomaly.data.picture_lists import FolderList, TableList, assigned
+from aeanomaly.errors import UserError
+from tests.data.picture_files import fill, fill_inspection, put
+
+
+def found(root: Path, normal: str = "good", fraction: float = 0.2) -> dict[str, list[str]]:
+    """Paths by class and part."""
+    listed, paths = FolderList(root), {}
+    for picture in assigned(listed, {listed.classes.index(normal)}, fraction):
+        paths.setdefault(f"{picture.part} {listed.classes[picture.label]}", []).append(picture.path)
+    return paths
+
+
+def test_train_and_test_with_masks(tmp_path: Path) -> None:
+    fill_inspection(tmp_path)
+    put(tmp_path, "train/good/deeper/last.JPG", b"")
+    for name in ("train/good/notes.txt", "train/good/.hidden.png", "train/.cache/x.png", "stray.png"):
+        put(tmp_path, name, b"")
+    (tmp_path / "ground_truth/scratch/001_mask.png").rename(tmp_path / "ground_truth/scratch/001.png")
+    (tmp_path / "ground_truth/scratch/002_mask.png").unlink()
+    listed = list(FolderList(tmp_path))
+    assert FolderList(tmp_path).classes == ["good", "scratch"]
+    good = [f"train/good/{number:03}.png" for number in range(20)]
+    assert [p.path for p in listed if p.part == "train"] == [*good, "train/good/deeper/last.JPG"]
+    assert {p.label for p in listed if p.part == "train"} == {0}
+    tested = [(p.path, p.label, p.mask) for p in listed if p.part == "test"]
+    assert tested[:4] == [(f"test/good/{number:03}.png", 0, None) for number in range(4)]
+    assert tested[4:] == [
+        ("test/scratch/000.png", 1, "ground_truth/scratch/000_mask.png"),
+        ("test/scratch/001.png", 1, "ground_truth/scratch/001.png"),
+        ("test/scratch/002.png", 1, None),
+    ]
+
+
+def test_folders_of_classes_alone(tmp_path: Path) -> None:
+    """All anomalous ones and every fifth normal one are tested; those of other classes move none."""
+    fill(tmp_path, good=10, bad=3)
+    before = found(tmp_path)
+    assert before["test good"] == ["good/004.png", "good/009.png"]
+    assert len(before["train good"]) == 8
+    assert before["test bad"] == ["bad/000.png", "bad/001.png", "bad/002.png"]
+    fill(tmp_path, also=5)
+    assert {key: paths for key, paths in found(tmp_path).items() if "also" not in key} == before
+
+
+@pytest.mark.parametrize("train", ["good", "train_good"])
+def test_good_ones_and_a_test_or_none(train: str, tmp_path: Path) -> None:
+    fill(tmp_path, **{train: 10})
+    assert {key: len(paths) for key, paths in found(tmp_path).items()} == {"train good": 8, "test good": 2}
+    fill(tmp_path, test_good=1, test_bad=3)
+    assert {key: len(paths) for key, paths in found(tmp_path).items()} == {
+        "train good": 10,
+        "test good": 1,
+        "test bad": 3,
+    }
+
+
+def test_a_table(tmp_path: Path) -> None:
+    rows = ["path,label,split,mask", "b/1.png,ok,train,", "b/2.png,odd,test,m/2.png", '"b/3, 4.png",ok,test,']
+    listed = TableList(put(tmp_path, "all.csv", "\ufeff".encode() + "\r\n".join(rows).encode()))
+    assert listed.classes == ["odd", "ok"]
+    assert [tuple(picture) for picture in listed] == [
+        ("b/1.png", 1, "train", None),
+        ("b/2.png", 0, "test", "m/2.png"),
+        ("b/3, 4.png", 1, "test", None),
+    ]
+    undivided = TableList(put(tmp_path, "some.csv", b"label,path\n" + b"ok,a.png\n" * 5 + b"odd,b.png\n"))
+    assert [p.part for p in assigned(undivided, {1}, 0.2)] == ["train"] * 4 + ["test"] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("file,label\n", "no column path"),
+        ("path,split\n", "no column label"),
+        ("", "no column path"),
+        ("path,label,split\na,b,train\na,b,val\n", "line 3: split must be train or test, not 'val'"),
+        ("path,label\na,b\na,\n", "line 3: a path and a label"),
+        ("path,label\na\n", "line 2: a path and a label"),
+        (None, "cannot read .*No such file"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(text: str | None, reason: str, tmp_path: Path) -> None:
+    if text is not None:
+        put(tmp_path, "all.csv", text.encode())
+    with pytest.raises(UserError, match=reason):
+        list(TableList(tmp_path / "all.csv"))
+
+
+def test_a_folder_without_classes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no folder .*nowhere"):
+        FolderList(tmp_path / "nowhere")
+    put(tmp_path, "1.png", b"")
+    with pytest.raises(UserError, match=r"no folder for each class; put the normal pictures into .*good"):
+        FolderList(tmp_path)
+    fill(tmp_path, test_good=1)
+    with pytest.raises(UserError, match="no folder for each class"):
+        FolderList(tmp_path)
