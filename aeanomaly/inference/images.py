@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ahead(function: Callable[[T], R], items: Iterable[T], depth: int, workers: int | None = None) -> Iterator[R]:
+def ahead(function: Callable[[T], R], items: Iterable[T], depth: int, workers: int | None = None) -> Generator[R]:
     """As ``map``, in order, by threads that are at most ``depth`` items ahead of who asks for the results.
 
     Decoders of pictures let other threads work. No more than ``depth`` items and results exist at a time, however many

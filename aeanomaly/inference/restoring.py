@@ -107,11 +107,20 @@ def _built(path: Path, described: dict[str, Any], allowed: Sequence[str]) -> Lit
         with _imports_from(allowed), torch.random.fork_rng(devices=[]):
             return instantiate_module(LitAutoencoder, described)
     except (ArgumentError, UserError, ImportError, TypeError, ValueError) as error:
-        text = " ".join(str(error).split())
-        denied = re.search(r"Importing '([\w.]+)' is not allowed", text)
+        denied = re.search(r"Importing '([\w.]+)' is not allowed", str(error))
         if denied:
             raise _refusal(path, denied[1]) from None
-        raise UserError(f"{path} cannot be built: {text[-300:]}") from error
+        raise UserError(f"{path} cannot be built: {_reason(error)}") from error
+
+
+def _reason(error: BaseException | None) -> str:
+    """What a part of the detector complains of, which jsonargparse may have wrapped in others."""
+    outer = error
+    while error is not None:
+        if isinstance(error, UserError):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return " ".join(str(outer).split())[:300]
 
 
 @contextmanager

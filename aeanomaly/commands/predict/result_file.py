@@ -37,6 +37,8 @@ class ResultFile:
     Attributes:
         partial: where the rows are until then, as CSV.
         done: the first cell of each row that was kept.
+        count: number of rows.
+        above: number of rows with a 1, for each column of decisions.
 
     Raises:
         UserError: if the place cannot be written to.
@@ -47,6 +49,7 @@ class ResultFile:
         mark = hashlib.sha256("\0".join([*origin, *columns]).encode(errors="surrogateescape")).hexdigest()[:12]
         self.partial = path.with_name(f"{path.name}.partial-{mark}")
         self.done: set[str] = set()
+        self.count, self.above = 0, dict.fromkeys([name for name in columns if "@" in name], 0)
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             # Written anew, because the last row may have been cut short.
@@ -55,11 +58,10 @@ class ResultFile:
             self._rows = csv.writer(self._stream, lineterminator="\n")
             self._rows.writerow(self.columns)
             for row in self._kept() if resume and self.partial.is_file() else ():
-                self._rows.writerow(row)
+                self.add([row])
                 self.done.add(row[0])
             self._stream.flush()
             renewed.replace(self.partial)
-        self.count = len(self.done)
 
     def _kept(self) -> Iterator[list[str]]:
         """The whole rows of the partial file."""
@@ -86,6 +88,9 @@ class ResultFile:
             self._rows.writerows(rows)
             self._stream.flush()
         self.count += len(rows)
+        for column, name in enumerate(self.columns):
+            if name in self.above:
+                self.above[name] += sum(row[column] == "1" for row in rows)
 
     def leave(self) -> None:
         """Leave the rows for another try; where there is none, no file."""

@@ -6,8 +6,8 @@ import argparse
 import hashlib
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -51,11 +51,10 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
         table = ResultFile(args.out, columns(detector), origin, args.resume)
         kept = table.count
         todo = (name for name in names if cell(name) not in table.done)
-        skipped, flagged = 0, Counter[str]()
+        skipped = 0
         try:
-            with _bar() as bar:
+            with _bar() as bar, closing(ahead(read, todo, 2 * detector.batch_size)) as decoded:
                 task = bar.add_task("scored", total=count, completed=kept)
-                decoded = ahead(read, todo, 2 * detector.batch_size)
                 while piece := list(islice(decoded, detector.batch_size)):
                     for picture in piece:
                         if picture.reason and args.on_error == "stop":
@@ -66,9 +65,8 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
                     whole = [(cell(name), pixels) for name, pixels, _ in piece if pixels is not None]
                     if whole:
                         paths, pixels = zip(*whole, strict=True)
-                        cells = dict(cells_of(detector.judge_batch(together(list(pixels)))))
-                        table.add(list(zip(paths, *cells.values(), strict=True)))
-                        flagged.update({name: column.count("1") for name, column in cells.items() if "@" in name})
+                        judged = detector.judge_batch(together(list(pixels)))
+                        table.add(list(zip(paths, *cells(judged), strict=True)))
                     bar.advance(task, len(piece))
             if not table.count:
                 raise UserError(f"none of the {count:,} pictures can be read")
@@ -78,7 +76,13 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
                 print(f"{table.count:,} rows are kept in {table.partial}; --resume goes on", file=sys.stderr)
             raise
         table.finish()
-        _report(args.out, checkpoint, table.count - kept, kept, skipped, flagged, time.perf_counter() - started)
+        again = f", {kept:,} before" if kept else ""
+        print(f"Scored: {table.count - kept:,} images in {time.perf_counter() - started:.1f} s{again}")
+        if skipped:
+            print(f"Skipped: {skipped:,} that cannot be read")
+        for name, number in table.above.items():
+            print(f"Above {name}: {number:,} of {table.count:,}")
+        print(f"Checkpoint: {checkpoint}\nWritten: {args.out}")
 
 
 def columns(detector: AnomalyDetector) -> list[str]:
@@ -90,13 +94,13 @@ def columns(detector: AnomalyDetector) -> list[str]:
     return found
 
 
-def cells_of(judged: dict[str, Judgement]) -> Iterator[tuple[str, list[str]]]:
-    """What `columns` promises, but for the path: a name, and a cell for each image."""
-    for name, (scores, p_values, decisions) in judged.items():
-        yield name, [f"{score:.9g}" for score in scores.tolist()]  # nine digits restore a float32 exactly
-        yield f"p_value/{name}", [f"{p_value:.9g}" for p_value in p_values.tolist()]
-        for threshold, flags in decisions.items():
-            yield f"{name}@{threshold}", [str(int(flag)) for flag in flags.tolist()]
+def cells(judged: dict[str, Judgement]) -> Iterator[list[str]]:
+    """The columns that `columns` names, but for the path."""
+    for scores, p_values, decisions in judged.values():
+        yield [f"{score:.9g}" for score in scores.tolist()]  # nine digits restore a float32 exactly
+        yield [f"{p_value:.9g}" for p_value in p_values.tolist()]
+        for flags in decisions.values():
+            yield [str(int(flag)) for flag in flags.tolist()]
 
 
 def _source(listing: Listing, detector: AnomalyDetector) -> tuple[Iterable[str], Callable[[str], _Picture], int]:
@@ -129,16 +133,3 @@ def _bar() -> Progress:
     console = Console(stderr=True, markup=False, highlight=False)
     parts = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     return Progress(*parts, console=console, disable=not console.is_terminal, transient=True)
-
-
-def _report(
-    out: Path, checkpoint: Path, scored: int, kept: int, skipped: int, flagged: Counter[str], seconds: float
-) -> None:
-    before = f", {kept:,} before" if kept else ""
-    print(f"Scored: {scored:,} images in {seconds:.1f} s{before}")
-    if skipped:
-        print(f"Skipped: {skipped:,} that cannot be read")
-    for name, count in flagged.items():
-        print(f"Above {name}: {count:,}")
-    print(f"Checkpoint: {checkpoint}")
-    print(f"Written: {out}")
