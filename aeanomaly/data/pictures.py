@@ -26,6 +26,11 @@ class Geometry(NamedTuple):
     fit: Literal["resize", "crop"]  # squeeze the whole into it, or cut what is too much off two sides, alike
     channels: Literal[1, 3]  # grey or RGB
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.channels, self.height, self.width
+
 
 def read_picture(content: bytes, geometry: Geometry) -> tuple[Tensor, tuple[int, int]]:
     """A picture file's content as (C, H, W) uint8, and how wide and high the picture itself is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -17,7 +18,8 @@ from aeanomaly.evaluation.detector import Detector, Judgement
 from aeanomaly.inference.images import Images, batches
 from aeanomaly.inference.restoring import restore
 
-_NUMBERS_AT_ONCE = 2**24  # of a batch of images, 64 MiB of float32
+# Of a batch of images: 4 MiB of float32 stay in the cache of a processor, which costs a convolutional net a fifth less.
+_NUMBERS_AT_ONCE = {"cpu": 2**20, "cuda": 2**24}
 
 
 class Prediction(NamedTuple):
@@ -41,7 +43,7 @@ class AnomalyDetector:
         image_shape: (C, H, W) that the net takes.
         fit: how pictures of another shape are brought to it, see `aeanomaly.data.pictures.Geometry`.
         device: where to compute, such as ``cpu`` or ``cuda``; ``auto`` for a GPU if there is one.
-        batch_size: images at a time; None for as many as take some memory, whatever their size.
+        batch_size: images at a time; None for what suits their size and the device.
 
     Attributes:
         geometry: what pictures are made into.
@@ -65,7 +67,8 @@ class AnomalyDetector:
         self.image_shape = image_shape
         channels, height, width = image_shape
         self.geometry = Geometry(height, width, fit, cast("Literal[1, 3]", channels))  # arrays may have others
-        self.batch_size = batch_size or max(1, min(1024, _NUMBERS_AT_ONCE // int(np.prod(image_shape))))
+        by_size = _NUMBERS_AT_ONCE.get(self.device.type, 2**24) // math.prod(image_shape)
+        self.batch_size = batch_size or min(1024, max(16, by_size))
         fused = [name for name, score in detector.score_modules.items() if score.reads_scores]
         self.main = fused[-1] if fused else next(iter(detector.score_modules))
 

@@ -47,8 +47,8 @@ class LitAutoencoder(TrainingModule):
     Attributes:
         fits_next_pass: set it to have the next validation fit the scores, which otherwise only those of a fit do.
         checkpoint_metrics: the ``val/*`` values of the checkpoint that was loaded last.
-        images: what a checkpoint says of the images: their ``shape`` [C, H, W], and the data module's ``preparation``,
-            how pictures were brought to it, where it has one.
+        images: what a checkpoint says of the images: their ``shape`` [C, H, W], and where they come from picture files
+            the ``fit`` by which these were brought to it, see `aeanomaly.data.pictures.Geometry`.
 
     Raises:
         UserError: if a name of a score or threshold cannot be used, or ``steps_per_call`` is below 1.
@@ -92,7 +92,8 @@ class LitAutoencoder(TrainingModule):
         if shape and expected and tuple(shape) != tuple(expected):
             raise UserError(f"images are {list(shape)} (C, H, W), but model.net.image_shape is {list(expected)}")
         if shape or expected:
-            self.images = {"shape": list(shape or expected or ()), **getattr(data, "preparation", {})}
+            fit = getattr(getattr(data, "geometry", None), "fit", None)
+            self.images = {"shape": list(shape or expected or ()), **({"fit": fit} if fit else {})}
         if not self.hparams:  # not made from the command line, which knows its configuration
             try:
                 parts = {"net": self.net, "scores": self.detector.score_modules, "thresholds": self.detector.thresholds}

@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
+import lightning as L
+import numpy as np
 import pytest
 import torch
 
+from aeanomaly.data.pictures import Geometry
+from aeanomaly.data.sources.digits import Digits
 from aeanomaly.errors import UserError
+from aeanomaly.inference.anomaly_detector import load
 from aeanomaly.inference.restoring import restore
+from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.training.module import LitAutoencoder
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -185,3 +192,21 @@ def test_which_checkpoint_of_a_run(tmp_path: Path) -> None:
     (folder / "best-epoch=03.ckpt").touch()
     with pytest.raises(UserError, match="several checkpoints, name one: best-epoch=02"):
         find_checkpoint(tmp_path)
+
+
+class CroppedDigits(Digits):
+    """Digits as if they came from pictures."""
+
+    geometry = Geometry(8, 8, "crop", 1)
+
+
+def test_pictures_are_brought_to_shape_as_in_training(tmp_path: Path) -> None:
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = L.Trainer(max_epochs=1, accelerator="cpu", devices=1, default_root_dir=tmp_path, **quiet)
+    trainer.fit(LitAutoencoder(DenseAutoencoder((1, 8, 8), (24,), 3)), CroppedDigits(anomaly_classes=[0]))
+    trainer.save_checkpoint(tmp_path / "cropped.ckpt")
+    detector = load(tmp_path / "cropped.ckpt", device="cpu")
+    assert detector.geometry == CroppedDigits.geometry
+    wide = np.zeros((8, 16), np.uint8)
+    wide[:, 4:12] = np.arange(8) * 30
+    assert detector.score(wide) == pytest.approx(detector.score(wide[:, 4:12]), rel=1e-5)

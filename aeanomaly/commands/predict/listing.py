@@ -9,7 +9,10 @@ from pathlib import Path
 
 from aeanomaly.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".pbm", ".pnm"),
+    *(".tga", ".jp2", ".avif", ".heic", ".heif"),
+)
 
 
 class Listing:
