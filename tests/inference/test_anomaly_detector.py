@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.runs.reading import find_checkpoint
 from aeanomaly.scores.fusion import Fusion
 from aeanomaly.scores.reconstruction import ReconstructionError
+from tests.conftest import DEBUG, REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +199,17 @@ def test_short_names_are_lazy() -> None:
         _ = aeanomaly.nothing  # type: ignore[attr-defined]
 
 
+def test_the_page_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "scoring.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["score"].shape == names["p_value"].shape == names["decision"]["alarm5"].shape == (1,)
+
+
 def test_fit_from_python(tmp_path: Path) -> None:
-    config = Path(__file__).parents[2] / "configs" / "debug.yaml"
+    config = Path(DEBUG)
     small = {"trainer.max_epochs": 1, "trainer.default_root_dir": str(tmp_path)}
     run = aeanomaly.fit(config, seed_everything=3, **small)
     assert (run.status, run.record["seed"]) == ("ok", 3)
