@@ -36,8 +36,8 @@ def read_picture(content: bytes, geometry: Geometry) -> tuple[Tensor, tuple[int,
     """A picture file's content as (C, H, W) uint8, and how wide and high the picture itself is.
 
     It is turned as its EXIF orientation says. 16 bits are scaled to 8, so that white stays white; palettes, CMYK and
-    the like become RGB; what is transparent shows white. Of a JPEG that shrinks to less than half, only a half, a
-    quarter or an eighth is decoded.
+    the like become RGB; what is transparent shows white. A JPEG that shrinks to a half or less is decoded at a half, a
+    quarter or an eighth of its size.
 
     Raises:
         PictureError: if it is empty, damaged, of a format that Pillow does not read, or one of several frames.
@@ -46,7 +46,8 @@ def read_picture(content: bytes, geometry: Geometry) -> tuple[Tensor, tuple[int,
         image = _opened(content)
         turned = image.getexif().get(0x0112, 1) > 4  # the EXIF orientation; from 5 on, lying
         size = image.size[::-1] if turned else image.size
-        mode, side = "L" if geometry.channels == 1 else "RGB", max(geometry.height, geometry.width)
+        # Cutting, to whole pixels of what was decoded, shall not move the picture against its mask.
+        mode, side = ("L", "RGB")[geometry.channels == 3], max(geometry.shape[1:]) * (1 + (geometry.fit == "crop"))
         image.draft(mode, (side, side))
         image = ImageOps.exif_transpose(image)
         if image.mode in _DEEP:
