@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aeanomaly.commands.fit.python import fit
+    from aeanomaly.errors import UserError
+    from aeanomaly.inference.anomaly_detector import AnomalyDetector, Prediction, load
 
 __version__ = "0.1.0"
+__all__ = ["AnomalyDetector", "Prediction", "UserError", "fit", "load"]
+
+# What users of the library need, and where it is at home. Nothing is imported before it is asked for.
+_HOMES = {
+    "fit": "aeanomaly.commands.fit.python",
+    "UserError": "aeanomaly.errors",
+} | dict.fromkeys(("AnomalyDetector", "Prediction", "load"), "aeanomaly.inference.anomaly_detector")
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def short_names(package: str, path: Iterable[str]) -> Callable[[str], type]:

@@ -26,7 +26,7 @@ COMMANDS = {
     "fit": "train on normal images, then test the best checkpoint and print the table",
     "validate": "evaluate a checkpoint on the validation images",
     "test": "evaluate a checkpoint on the test images and print the table",
-    "predict": "write the scores and decisions of a checkpoint to predictions.csv",
+    "predict": "score pictures with a checkpoint (--images), or the test images",
     "compare": "show runs side by side: their metrics, and the hyperparameters that differ",
     "benchmark": "run a grid of fits over classes, methods and seeds, and make its tables and figures",
     "export": "write a checkpoint as one graph, ONNX or torch.export, from pixels to decisions",
@@ -34,7 +34,7 @@ COMMANDS = {
 }
 
 # Commands with a room of their own; the others are the Trainer's verbs.
-_ROOMS = ("compare", "benchmark", "export", "sweep")
+_ROOMS = ("predict", "compare", "benchmark", "export", "sweep")
 
 HELP = """\
 usage: python -m aeanomaly <command> [options]

@@ -24,7 +24,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """What a checkpoint holds; its weights stay in the file until they are used.
 
     Besides Lightning's own keys there may be ``hyper_parameters``, the model's configuration, if it was trained from
-    the command line; ``val_metrics``, the ``val/*`` values of these weights by tag; ``threads``, how many trained them.
+    the command line; ``val_metrics``, the ``val/*`` values of these weights by tag; ``images``, the ``shape``
+    of what the net takes and how pictures were brought to it; ``threads``, how many trained them.
 
     Raises:
         UserError: if the file is missing or not a checkpoint.

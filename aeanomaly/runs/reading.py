@@ -187,6 +187,26 @@ def run_of_checkpoint(path: Path) -> Path | None:
     return path.resolve().parent.parent if path.parent.name == "checkpoints" else None
 
 
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint at a path; of a run's directory the one that was tested, ``best*.ckpt``, else ``last.ckpt``.
+
+    Raises:
+        UserError: if there is none, or it is not clear which.
+    """
+    if not path.is_dir():
+        if not path.is_file():
+            raise UserError(f"there is no run or checkpoint {str(path)!r}")
+        return path
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    for pattern in ("best*.ckpt", "last.ckpt", "*.ckpt"):
+        found = sorted(folder.glob(pattern))
+        if len(found) > 1:
+            raise UserError(f"{folder} has several checkpoints, name one: {', '.join(file.name for file in found)}")
+        if found:
+            return found[0]
+    raise UserError(f"no checkpoint in {path}: name one, or a run that has its checkpoints/")
+
+
 def version_to_continue(checkpoint: Path, root: Path) -> int | None:
     """N of ``version_N`` under ``root`` if the checkpoint's run is unfinished and so can go on in its own directory.
 

@@ -60,7 +60,9 @@ class Estimator(VectorScore):
         self.at_most, self.random_state = at_most, random_state
         self.register_buffer("rows", torch.empty(0))  # (N, D) that it is fitted on
         self._fitted: Any = None  # the detector that was fitted on them, once there is one
-        self.sign = _sign(self._made(columns=1))  # names mistakes in the options before anything is trained
+        self.sign = _sign(estimator, _imported(estimator))  # what is no detector is not even made
+        if not hasattr(self._made(columns=1), "decision_function"):  # names mistakes in the options too, before a fit
+            raise _no_detector(estimator)
 
     def fit(self, outputs: Output) -> None:
         """Fit the detector to the (N, D) rows of the field.
@@ -123,19 +125,22 @@ def _imported(path: str) -> Any:
         raise UserError(f"model.scores: Estimator cannot import {path!r}: {error}") from error
 
 
-def _sign(detector: Any) -> int:
+def _sign(path: str, kind: Any) -> int:
     """1 if a higher value of its decision function is more anomalous, -1 if it is less so."""
     from sklearn.base import OutlierMixin
 
-    if hasattr(detector, "decision_function"):
-        if isinstance(detector, OutlierMixin):
+    if inspect.isclass(kind):
+        if issubclass(kind, OutlierMixin):
             return -1
         # PyOD's detectors are no scikit-learn estimators; who uses none need not have it.
-        if any(base.__module__ == "pyod.models.base" for base in type(detector).__mro__):
+        if any(base.__module__ == "pyod.models.base" for base in kind.__mro__):
             return 1
-    raise UserError(
-        f"model.scores: {type(detector).__name__} is no outlier detector of scikit-learn or PyOD that judges new images"
-    )
+    raise _no_detector(path)
+
+
+def _no_detector(path: str) -> UserError:
+    name = path.rpartition(".")[2]
+    return UserError(f"model.scores: {name} is no outlier detector of scikit-learn or PyOD that judges new images")
 
 
 @contextmanager

@@ -47,6 +47,8 @@ class LitAutoencoder(TrainingModule):
     Attributes:
         fits_next_pass: set it to have the next validation fit the scores, which otherwise only those of a fit do.
         checkpoint_metrics: the ``val/*`` values of the checkpoint that was loaded last.
+        images: what a checkpoint says of the images: their ``shape`` [C, H, W], and where they come from picture files
+            the ``fit`` by which these were brought to it, see `aeanomaly.data.pictures.Geometry`.
 
     Raises:
         UserError: if a name of a score or threshold cannot be used, or ``steps_per_call`` is below 1.
@@ -72,6 +74,7 @@ class LitAutoencoder(TrainingModule):
         self.detector = Detector(net, scores, thresholds or {})
         self.fits_next_pass = False
         self.checkpoint_metrics: dict[str, float] = {}
+        self.images: dict[str, Any] = {}
         self._collector = Collector(self.detector)
         self._evaluation: Evaluation | None = None
 
@@ -83,10 +86,14 @@ class LitAutoencoder(TrainingModule):
     def setup(self, stage: str) -> None:
         """Check that the net fits the images, before anything runs, and see that checkpoints describe the module."""
         super().setup(stage)
-        shape = getattr(getattr(self.trainer, "datamodule", None), "image_shape", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
+        shape = getattr(data, "image_shape", None)
         expected = self.net.image_shape
         if shape and expected and tuple(shape) != tuple(expected):
             raise UserError(f"images are {list(shape)} (C, H, W), but model.net.image_shape is {list(expected)}")
+        if shape or expected:
+            fit = getattr(getattr(data, "geometry", None), "fit", None)
+            self.images = {"shape": list(shape or expected or ()), **({"fit": fit} if fit else {})}
         if not self.hparams:  # not made from the command line, which knows its configuration
             try:
                 parts = {"net": self.net, "scores": self.detector.score_modules, "thresholds": self.detector.thresholds}
@@ -185,8 +192,9 @@ class LitAutoencoder(TrainingModule):
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the latest validation's metrics beside the weights they belong to."""
+        """Keep the latest validation's metrics beside the weights they belong to, and what images they take."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint["images"] = self.images
         checkpoint["val_metrics"] = self.val_metrics()
 
     def val_metrics(self) -> dict[str, float]:

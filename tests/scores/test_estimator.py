@@ -117,6 +117,7 @@ def test_it_is_fitted_on_no_more_rows_than_asked_for() -> None:
         ("no_such_package.Forest", {}, "needs the package no_such_package, which is missing"),
         (FOREST, {"trees": 3}, "does not take its options: .*'trees'"),
         ("sklearn.svm.SVC", {}, "SVC is no outlier detector"),
+        ("os.getcwd", {}, "getcwd is no outlier detector"),
         ("sklearn.neighbors.LocalOutlierFactor", {}, "is no outlier detector .* that judges new images"),
     ],
 )

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.fit.threads import ProcessorWatch, wait_passively
 
+if TYPE_CHECKING:
+    from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
+
 
 def main(command: str, options: Sequence[str]) -> int:
     """Run one Trainer verb with the words after it.
+
+    Raises:
+        UserError: after a user's mistake.
+    """
+    run(command, options)
+    return 0
+
+
+def run(command: str, options: Sequence[str]) -> AnomalyCLI:
+    """As `main`, and give what was run.
 
     Raises:
         UserError: after a user's mistake.
@@ -27,10 +41,10 @@ def main(command: str, options: Sequence[str]) -> int:
     finally:
         if was_enabled:
             gc.enable()
-    run: Callable[[str, Sequence[str], ProcessorWatch], object] = AnomalyCLI
+    start: Callable[[str, Sequence[str], ProcessorWatch], Any] = AnomalyCLI
     if torch.distributed.is_torchelastic_launched():
         from torch.distributed.elastic.multiprocessing.errors import record
 
-        run = record(run)  # so that torchrun's last words name the error of the process that failed first
-    run(command, words, watch)
-    return 0
+        start = record(start)  # so that torchrun's last words name the error of the process that failed first
+    cli: AnomalyCLI = start(command, words, watch)
+    return cli

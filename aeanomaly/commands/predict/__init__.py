@@ -1,0 +1,1 @@
+"""``predict``: scores, p-values and decisions for pictures in files."""

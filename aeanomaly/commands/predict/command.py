@@ -1,0 +1,115 @@
+"""``predict``: score pictures with a checkpoint; without ``--images`` it is the Trainer's verb, for the test images."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from aeanomaly.commands.fit import command as fit
+from aeanomaly.commands.fit.threads import wait_passively
+from aeanomaly.commands.parser import CommandParser
+from aeanomaly.commands.predict.listing import Listing
+from aeanomaly.errors import UserError
+from aeanomaly.runs.reading import find_checkpoint
+
+_DESCRIPTION = """\
+Score pictures with a checkpoint, which is all that is needed: it holds net, scores and calibration. They are brought to
+the size and channels that it was trained on. A row for each picture: path, and for each score its value, its p-value
+(how rare so high a score is among normal images) and whether it lies above each threshold.
+"""
+
+_EPILOG = """\
+The file is written under another name and gets its own when it is complete. What an interrupted or failed command has
+scored is kept beside it, in FILE.partial-*; the same command with --resume goes on from there.
+
+In a CSV, a path that a spreadsheet would take for a formula (it begins with = + - @) stands after an apostrophe.
+
+examples:
+  python -m aeanomaly predict --ckpt_path lightning_logs/version_0 --images pictures/
+  python -m aeanomaly predict --ckpt_path best.ckpt --images 'pictures/*/*.png' --out scores.parquet
+  python -m aeanomaly predict --ckpt_path best.ckpt --images images.npy --threshold alarm5 --on-error skip
+
+Without --images, the images of the test split are scored, by the options of `fit` and the others; scores and decisions
+go into predictions.csv of a run.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options of ``predict --images``. Its errors are raised as `UserError`."""
+    parser = CommandParser("predict", _DESCRIPTION, _EPILOG, "--ckpt_path RUN_OR_FILE --images WHAT [options]")
+    add = parser.add_argument
+    add("--ckpt_path", type=Path, required=True, metavar="RUN_OR_FILE", help="a checkpoint, or a run: its best one")
+    add(
+        "--images",
+        nargs="+",
+        required=True,
+        metavar="WHAT",
+        help="a folder with whatever lies below it, files, patterns such as 'a/*.png', or one array in a .npy file: "
+        "(N, H, W) or (N, C, H, W), uint8, or floating-point from 0 to 1",
+    )
+    add("--out", type=Path, default=Path("scores.csv"), metavar="FILE", help=".csv or .parquet (default: scores.csv)")
+    add(
+        "--threshold",
+        metavar="NAME|VALUE",
+        help="decide by this threshold of the checkpoint, or by a value for its main score, or by SCORE=VALUE "
+        "(default: every threshold of the checkpoint)",
+    )
+    add("--batch", type=_count, metavar="N", help="pictures that are scored at a time (default: by their size)")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
+    add("--resume", action="store_true", help="go on with what an interrupted command has left")
+    add(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="what to do with a picture that cannot be read: stop, or skip it and say so (default: stop)",
+    )
+    add(
+        "--allow-import",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="let the checkpoint name classes of this package or module; aeanomaly, torch, torchvision and lightning "
+        "always may",
+    )
+    return parser
+
+
+def main(options: Sequence[str]) -> int:
+    """Run ``predict`` with the words after it.
+
+    Returns:
+        The exit status 0, whatever the scores say.
+
+    Raises:
+        UserError: for a mistake in the options, a checkpoint that cannot be used, a picture that cannot be read, or a
+            file that cannot be written.
+    """
+    parser = build_parser()
+    given = {word.partition("=")[0] for word in options}
+    if given & {"-h", "--help"}:
+        print(parser.format_help(), flush=True)
+    if given & {"-h", "--help"} or not given & {"--images", "--out", "--threshold", "--resume", "--on-error"}:
+        return fit.main("predict", options)
+    args = parser.parse_args(list(options))
+    if args.out.suffix not in (".csv", ".parquet"):
+        raise UserError(f"predict: --out must end in .csv or .parquet, got {str(args.out)!r}")
+    if args.out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise UserError(
+            "predict: a .parquet file needs pyarrow: pip install 'aeanomaly[parquet]'; or give --out a .csv file"
+        )
+    if args.out.is_dir():
+        raise UserError(f"predict: --out {args.out} is a folder; give it a file")
+    checkpoint, listing = find_checkpoint(args.ckpt_path), Listing(args.images)
+    wait_passively()  # before torch is imported
+    from aeanomaly.commands.predict.run import predict
+
+    predict(checkpoint, listing, args)
+    return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return int(text)

@@ -1,0 +1,144 @@
+"""The table of scores: complete or absent, and what there is of it kept for another try."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from aeanomaly.errors import UserError
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_TEXT: dict[str, Any] = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # paths are any bytes
+_ROWS_AT_ONCE = 20_000
+
+
+def harmless(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula, and that the text can be had back from.
+
+    An apostrophe stands before what might be one, and before an apostrophe (OWASP, CSV Injection).
+    """
+    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
+
+
+class ResultFile:
+    """Rows of a table that gets its name when it is complete.
+
+    Args:
+        path: of the result, ``.csv`` or ``.parquet``.
+        columns: the first is text, those with an ``@`` are decisions, the others are numbers.
+        origin: what the rows come from; the rows of another origin are never taken for these.
+        resume: whether to keep the rows that an earlier try has left.
+
+    Attributes:
+        partial: where the rows are until then, as CSV.
+        done: the first cell of each row that was kept.
+        count: number of rows.
+        above: number of rows with a 1, for each column of decisions.
+
+    Raises:
+        UserError: if the place cannot be written to.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], origin: Sequence[str], resume: bool = False) -> None:
+        self.path, self.columns = path, list(columns)
+        mark = hashlib.sha256("\0".join([*origin, *columns]).encode(errors="surrogateescape")).hexdigest()[:12]
+        self.partial = path.with_name(f"{path.name}.partial-{mark}")
+        self.done: set[str] = set()
+        self.count, self.above = 0, dict.fromkeys([name for name in columns if "@" in name], 0)
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Written anew, because the last row may have been cut short.
+            renewed = self.partial.with_name(f"{self.partial.name}.new")
+            self._stream = renewed.open("w", **_TEXT)
+            self._rows = csv.writer(self._stream, lineterminator="\n")
+            self._rows.writerow(self.columns)
+            for row in self._kept() if resume and self.partial.is_file() else ():
+                self.add([row])
+                self.done.add(row[0])
+            self._stream.flush()
+            renewed.replace(self.partial)
+
+    def _kept(self) -> Iterator[list[str]]:
+        """The whole rows of the partial file."""
+        with self.partial.open("rb") as tail:
+            tail.seek(-1, 2)
+            cut = tail.read() != b"\n"
+        with self.partial.open(**_TEXT) as stream:
+            rows = csv.reader(stream)
+            next(rows, None)
+            row = next(rows, None)
+            while row is not None:
+                following = next(rows, None)
+                if len(row) == len(self.columns) and not (cut and following is None):
+                    yield row
+                row = following
+
+    def add(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Write rows, which are there even if the process is killed after this.
+
+        Raises:
+            UserError: if the disk is full, or gone.
+        """
+        with _writing(self.partial):
+            self._rows.writerows(rows)
+            self._stream.flush()
+        self.count += len(rows)
+        for column, name in enumerate(self.columns):
+            if name in self.above:
+                self.above[name] += sum(row[column] == "1" for row in rows)
+
+    def leave(self) -> None:
+        """Leave the rows for another try; where there is none, no file."""
+        self._stream.close()
+        if not self.count:
+            self.partial.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Give the result its name.
+
+        Raises:
+            UserError: if the place cannot be written to.
+        """
+        with _writing(self.path):
+            self._stream.close()
+            if self.path.suffix == ".parquet":
+                whole = self.partial.with_name(f"{self.partial.name}.new")
+                self._to_parquet(whole)
+                whole.replace(self.path)
+                self.partial.unlink()
+            else:
+                self.partial.replace(self.path)
+
+    def _to_parquet(self, target: Path) -> None:
+        import pyarrow
+        from pyarrow import parquet
+
+        first, *numbers = self.columns
+        kinds = {name: pyarrow.bool_() if "@" in name else pyarrow.float32() for name in numbers}
+        schema = pyarrow.schema({first: pyarrow.string(), **kinds})
+        with self.partial.open(**_TEXT) as stream, parquet.ParquetWriter(target, schema) as writer:
+            rows = csv.reader(stream)
+            next(rows)
+            while piece := list(islice(rows, _ROWS_AT_ONCE)):
+                cells: list[Iterable[Any]] = list(zip(*piece, strict=True))
+                texts = [cell.encode(errors="surrogateescape").decode(errors="replace") for cell in cells[0]]
+                values = [[float(cell) for cell in column] for column in cells[1:]]
+                arrays = [pyarrow.array(texts, pyarrow.string())]
+                arrays += [
+                    pyarrow.array(map(bool, column) if "@" in name else column, kinds[name])
+                    for name, column in zip(numbers, values, strict=True)
+                ]
+                writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None

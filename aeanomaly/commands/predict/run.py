@@ -1,0 +1,135 @@
+"""From pictures to rows, a batch at a time, while the next pictures are decoded."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from aeanomaly.commands.predict.listing import Listing
+from aeanomaly.commands.predict.result_file import ResultFile, harmless
+from aeanomaly.commands.predict.thresholds import choose_threshold
+from aeanomaly.commands.process_settings import command_process
+from aeanomaly.data.sources.array_files import open_array
+from aeanomaly.errors import UserError
+from aeanomaly.evaluation.detector import Judgement
+from aeanomaly.inference.anomaly_detector import AnomalyDetector, load
+from aeanomaly.inference.images import ahead, prepared, together, with_axes
+
+
+class _Picture(NamedTuple):
+    name: str
+    pixels: Tensor | None  # (C, H, W)
+    reason: str = ""  # why there are none
+
+
+def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> None:
+    """Score what is listed, write the table, and say what came out.
+
+    Raises:
+        UserError: see `aeanomaly.commands.predict.command.main`.
+    """
+    with command_process(["predict"]):
+        started = time.perf_counter()
+        detector = load(checkpoint, device=args.device, batch_size=args.batch, allow_import=args.allow_import)
+        choose_threshold(detector, args.threshold)
+        names, read, count = _source(listing, detector)
+        cell = harmless if args.out.suffix == ".csv" else str
+        # Whatever makes a row another one, were it written anew.
+        origin = [hashlib.sha256(checkpoint.read_bytes()).hexdigest(), *listing.words]
+        table = ResultFile(args.out, columns(detector), origin, args.resume)
+        kept = table.count
+        todo = (name for name in names if cell(name) not in table.done)
+        skipped = 0
+        try:
+            with _bar() as bar, closing(ahead(read, todo, 2 * detector.batch_size)) as decoded:
+                task = bar.add_task("scored", total=count, completed=kept)
+                while piece := list(islice(decoded, detector.batch_size)):
+                    for picture in piece:
+                        if picture.reason and args.on_error == "stop":
+                            raise UserError(f"{picture.reason}; --on-error skip passes over it")
+                        if picture.reason:
+                            skipped += 1
+                            bar.console.print(f"skipped: {picture.reason}", soft_wrap=True)
+                    whole = [(cell(name), pixels) for name, pixels, _ in piece if pixels is not None]
+                    if whole:
+                        paths, pixels = zip(*whole, strict=True)
+                        judged = detector.judge_batch(together(list(pixels)))
+                        table.add(list(zip(paths, *cells(judged), strict=True)))
+                    bar.advance(task, len(piece))
+            if not table.count:
+                raise UserError(f"none of the {count:,} pictures can be read")
+        except BaseException:
+            table.leave()
+            if table.count:
+                print(f"{table.count:,} rows are kept in {table.partial}; --resume goes on", file=sys.stderr)
+            raise
+        table.finish()
+        again = f", {kept:,} before" if kept else ""
+        print(f"Scored: {table.count - kept:,} images in {time.perf_counter() - started:.1f} s{again}")
+        if skipped:
+            print(f"Skipped: {skipped:,} that cannot be read")
+        for name, number in table.above.items():
+            print(f"Above {name}: {number:,} of {table.count:,}")
+        print(f"Checkpoint: {checkpoint}\nWritten: {args.out}")
+
+
+def columns(detector: AnomalyDetector) -> list[str]:
+    """The path, and for each score its value, its p-value, and a decision for each threshold it has."""
+    found = ["path"]
+    for name in detector.score_names:
+        thresholds = detector.detector.threshold_values(name)
+        found += [name, f"p_value/{name}", *(f"{name}@{threshold}" for threshold in thresholds)]
+    return found
+
+
+def cells(judged: dict[str, Judgement]) -> Iterator[list[str]]:
+    """The columns that `columns` names, but for the path."""
+    for scores, p_values, decisions in judged.values():
+        yield [f"{score:.9g}" for score in scores.tolist()]  # nine digits restore a float32 exactly
+        yield [f"{p_value:.9g}" for p_value in p_values.tolist()]
+        for flags in decisions.values():
+            yield [str(int(flag)) for flag in flags.tolist()]
+
+
+def _source(listing: Listing, detector: AnomalyDetector) -> tuple[Iterable[str], Callable[[str], _Picture], int]:
+    """The names of all images, what reads one, and how many there are."""
+    if listing.array is None:
+
+        def read(name: str) -> _Picture:
+            try:
+                return _Picture(name, prepared(name, detector.geometry))
+            except UserError as error:
+                return _Picture(name, None, str(error))
+
+        return listing, read, listing.count
+    try:
+        array = with_axes(open_array(listing.array), detector.geometry.channels)
+    except UserError as error:
+        raise UserError(f"--images {listing.array}: {error}") from None
+
+    def row(name: str) -> _Picture:
+        number = int(name[name.rindex("[") + 1 : -1])
+        try:
+            return _Picture(name, prepared(np.array(array[number]), detector.geometry))
+        except UserError as error:
+            return _Picture(name, None, f"{name}: {error}")
+
+    return (f"{listing.array}[{number}]" for number in range(len(array))), row, len(array)
+
+
+def _bar() -> Progress:
+    console = Console(stderr=True, markup=False, highlight=False)
+    parts = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    return Progress(*parts, console=console, disable=not console.is_terminal, transient=True)

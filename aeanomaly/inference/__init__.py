@@ -1,0 +1,1 @@
+"""Scoring images that are no part of an experiment, from a checkpoint alone."""

@@ -1,0 +1,161 @@
+"""The detector for whoever has images and wants to know which are anomalous."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aeanomaly.data.pictures import Geometry
+from aeanomaly.errors import UserError, suggestion
+from aeanomaly.evaluation.detector import Detector, Judgement
+from aeanomaly.inference.images import Images, batches
+from aeanomaly.inference.restoring import restore
+
+# Of a batch of images: 4 MiB of float32 stay in the cache of a processor, which costs a convolutional net a fifth less.
+_NUMBERS_AT_ONCE = {"cpu": 2**20, "cuda": 2**24}
+
+
+class Prediction(NamedTuple):
+    """What one score says of N images."""
+
+    score: NDArray[np.float32]  # (N,), higher = more anomalous
+    p_value: NDArray[np.float32]  # (N,), how rare so high a score is among normal images
+    decision: dict[str, NDArray[np.bool_]]  # name of the threshold -> (N,), whether the score lies above it
+
+
+class AnomalyDetector:
+    """Scores, p-values and decisions for images of any kind; `load` makes one from a checkpoint.
+
+    Images are one or many of: arrays and tensors, (H, W), (C, H, W), (H, W, C) or with N in front, uint8 from 0 to 255
+    or floating-point from 0 to 1; PIL images; paths. A list may mix them, and sizes; a generator is read a batch at a
+    time. They are brought to the size that the net takes as its training pictures were; pictures and files also to its
+    channels, which arrays must have. Scores are computed in float32.
+
+    Args:
+        detector: net, scores and calibration, in evaluation mode.
+        image_shape: (C, H, W) that the net takes.
+        fit: how pictures of another shape are brought to it, see `aeanomaly.data.pictures.Geometry`.
+        device: where to compute, such as ``cpu`` or ``cuda``; ``auto`` for a GPU if there is one.
+        batch_size: images at a time; None for what suits their size and the device.
+
+    Attributes:
+        geometry: what pictures are made into.
+        main: the score that is meant where none is named: the last one that is made of others, such as a fusion, or
+            else the first.
+
+    Raises:
+        UserError: if there is no such device.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        image_shape: tuple[int, int, int],
+        fit: Literal["resize", "crop"] = "resize",
+        device: str = "auto",
+        batch_size: int | None = None,
+    ) -> None:
+        self.device = _device(device)
+        self.detector = detector.eval().to(self.device)
+        self.image_shape = image_shape
+        channels, height, width = image_shape
+        self.geometry = Geometry(height, width, fit, cast("Literal[1, 3]", channels))  # arrays may have others
+        by_size = _NUMBERS_AT_ONCE.get(self.device.type, 2**24) // math.prod(image_shape)
+        self.batch_size = batch_size or min(1024, max(16, by_size))
+        fused = [name for name, score in detector.score_modules.items() if score.reads_scores]
+        self.main = fused[-1] if fused else next(iter(detector.score_modules))
+
+    @property
+    def score_names(self) -> list[str]:
+        """The scores of the checkpoint, in its order."""
+        return list(self.detector.score_modules)
+
+    def score(self, images: Images, score: str | None = None) -> NDArray[np.float32]:
+        """(N,) scores of the images, higher = more anomalous, by the main score or the one of this name.
+
+        Raises:
+            UserError: for an unknown score, or what is no image that the net can take.
+        """
+        return self.predict(images, score).score
+
+    def predict(self, images: Images, score: str | None = None) -> Prediction:
+        """Scores, p-values and decisions of the images by the main score, or the one of this name.
+
+        Raises:
+            UserError: as `score`.
+        """
+        name = score or self.main
+        if name not in self.score_names:
+            raise UserError(f"the checkpoint has no score {name!r}; {suggestion(name, self.score_names)}")
+        return self.judge(images)[name]
+
+    def judge(self, images: Images) -> dict[str, Prediction]:
+        """What every score says of the images, by its name.
+
+        Raises:
+            UserError: if there are none, or for what is no image that the net can take.
+        """
+        judged = [self.judge_batch(batch) for batch in batches(images, self.geometry, self.batch_size)]
+        if not judged:
+            raise UserError("there are no images to score")
+        return {name: _together([judgements[name] for judgements in judged]) for name in self.score_names}
+
+    @torch.inference_mode()
+    def judge_batch(self, images: Tensor) -> dict[str, Judgement]:
+        """As `judge`, for a (B, C, H, W) tensor of what the net takes; the result is on the CPU."""
+        return {
+            name: Judgement(score.cpu(), p_value.cpu(), {key: flags.cpu() for key, flags in decision.items()})
+            for name, (score, p_value, decision) in self.detector(images.to(self.device)).items()
+        }
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    batch_size: int | None = None,
+    allow_import: Sequence[str] = (),
+) -> AnomalyDetector:
+    """The detector of a checkpoint, or of a run (its best checkpoint), ready to score images.
+
+    Nothing but tensors and plain values is read from the file, and classes that it names come from this package, torch,
+    torchvision and lightning, or from packages and modules in ``allow_import``.
+
+    Args:
+        path: of the checkpoint or of the run.
+        device: see `AnomalyDetector`.
+        batch_size: see `AnomalyDetector`.
+        allow_import: such as ``["my_nets", "sklearn"]``.
+
+    Raises:
+        UserError: if there is no checkpoint, it cannot be used, or there is no such device.
+    """
+    restored = restore(Path(path), allow_import)
+    fit: dict[str, Any] = {"fit": restored.images["fit"]} if "fit" in restored.images else {}
+    return AnomalyDetector(restored.detector, restored.image_shape, **fit, device=device, batch_size=batch_size)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"there is no device {name!r} here: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _together(judged: list[Judgement]) -> Prediction:
+    return Prediction(
+        torch.cat([one.score for one in judged]).numpy(),
+        torch.cat([one.p_value for one in judged]).numpy(),
+        {name: torch.cat([one.decision[name] for one in judged]).numpy() for name in judged[0].decision},
+    )

@@ -1,0 +1,144 @@
+"""An autoencoder as an outlier detector of scikit-learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+from typing_extensions import Self
+
+from aeanomaly import models, scores
+from aeanomaly.evaluation.detector import Detector
+from aeanomaly.models.base import Autoencoder
+from aeanomaly.scores.base import Score
+from aeanomaly.training.running_loss import total
+
+_AT_ONCE = 1024  # rows that are scored at a time
+
+
+class OutlierDetector(OutlierMixin, BaseEstimator):
+    """Trains an autoencoder on rows that are all taken to be normal, and flags what it scores higher than these.
+
+    It fits into pipelines and searches. Rows are images, flattened, or features; these are brought to 0..1 by the range
+    of each, images by that of all pixels. A share of the rows is not trained on: it shows what is a high score, so that
+    about ``alpha`` of new normal rows are flagged.
+
+    Args:
+        net: name of a class of `aeanomaly.models`, made for the shape of the images; or whatever makes a net of that
+            shape, such as ``lambda shape: ConvolutionalAutoencoder(shape, code_size=8)``.
+        anomaly_score: name of a class of `aeanomaly.scores`, or whatever makes a score.
+        image_shape: (C, H, W) of the images; None for features, which are an image of one row of pixels.
+        steps: optimiser steps (Adam).
+        batch_size: rows in each.
+        learning_rate: of the steps.
+        alpha: share of normal rows that may be flagged, in (0, 1).
+        val_fraction: share of the rows that is not trained on.
+        random_state: seed of weights, split and order; None draws one.
+
+    Attributes:
+        detector_: net, score and its calibration.
+        offset_: what `score_samples` is compared with.
+        n_features_in_: number of features.
+    """
+
+    def __init__(
+        self,
+        net: str | Callable[[tuple[int, int, int]], Autoencoder] = "DenseAutoencoder",
+        *,
+        anomaly_score: str | Callable[[], Score] = "ReconstructionError",
+        image_shape: tuple[int, int, int] | None = None,
+        steps: int = 300,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        alpha: float = 0.05,
+        val_fraction: float = 0.2,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.net, self.anomaly_score, self.image_shape = net, anomaly_score, image_shape
+        self.steps, self.batch_size, self.learning_rate = steps, batch_size, learning_rate
+        self.alpha, self.val_fraction, self.random_state = alpha, val_fraction, random_state
+
+    def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803 - scikit-learn's name
+        """Train on (N, D) rows; ``y`` is not looked at.
+
+        Raises:
+            ValueError: for rows that are no numbers, too few of them, or not of ``image_shape``; for an alpha or share
+                outside (0, 1).
+        """
+        rows = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
+        for name in ("alpha", "val_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+        shape = tuple(self.image_shape or (1, 1, rows.shape[1]))
+        if math.prod(shape) != rows.shape[1]:
+            raise ValueError(f"image_shape {shape} has {math.prod(shape)} pixels, the rows have {rows.shape[1]}")
+        axis = None if self.image_shape else 0
+        self.low_, self.range_ = rows.min(axis), np.ptp(rows, axis)
+        self.range_ = np.where(self.range_ > 0, self.range_, 1).astype(np.float32)
+        generator = check_random_state(self.random_state)
+        order = generator.permutation(len(rows))
+        held_out = min(len(rows) - 1, max(1, round(self.val_fraction * len(rows))))
+        images = self._images(rows, shape)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(generator.randint(2**31 - 1)))
+            net = getattr(models, self.net)(shape) if isinstance(self.net, str) else self.net(shape)
+            kind = self.anomaly_score
+            score = getattr(scores, kind)() if isinstance(kind, str) else kind()
+            self._train(net, images[order[held_out:]])
+            self.detector_ = Detector(net, {"score": score}, {}).eval()
+            self._calibrate(images[order[held_out:]], images[order[:held_out]])
+        normal = self.detector_.calibration("score").normal_scores.numpy()
+        self.offset_ = -float(np.quantile(normal, 1 - self.alpha, method="higher"))
+        return self
+
+    def _train(self, net: Autoencoder, images: Tensor) -> None:
+        optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], self.learning_rate)
+        net.train()
+        order = torch.empty(0, dtype=torch.int64)
+        for _ in range(self.steps):
+            if not len(order):
+                order = torch.randperm(len(images))
+            batch, order = order[: self.batch_size], order[self.batch_size :]
+            loss = total(net.training_loss(images[batch])[0])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        net.eval()
+
+    @torch.no_grad()
+    def _calibrate(self, trained_on: Tensor, held_out: Tensor) -> None:
+        detector = self.detector_
+        score = detector.score_modules["score"]
+        if score.fitted_on is not None:
+            output = detector.complete(detector.net(trained_on if score.fitted_on == "train" else held_out))
+            score.fit(output.only(score.reads))
+        detector.calibration("score").fit(detector.score("score", detector.complete(detector.net(held_out))))
+
+    def _images(self, rows: NDArray[Any], shape: tuple[int, ...]) -> Tensor:
+        scaled: Tensor = torch.from_numpy(((rows - self.low_) / self.range_).astype(np.float32))
+        return scaled.view(-1, *shape)
+
+    @torch.no_grad()
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """(N,) anomaly scores with the sign changed: the lower, the more anomalous."""
+        check_is_fitted(self)
+        rows = validate_data(self, X, dtype=np.float32, reset=False)
+        images = self._images(rows, tuple(self.image_shape or (1, 1, rows.shape[1])))
+        found = [self.detector_(piece)["score"].score for piece in images.split(_AT_ONCE)]
+        return cast("NDArray[np.float64]", -torch.cat(found).double().numpy())
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """(N,) `score_samples` less ``offset_``: negative for what is flagged."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:  # noqa: N803
+        """(N,) -1 for what is flagged, 1 for the rest."""
+        return np.where(self.decision_function(X) < 0, -1, 1)

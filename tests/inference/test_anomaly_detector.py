@@ -1,0 +1,221 @@
+"""Scores of images that are no part of the run are those the run gave, whatever form the images come in."""
+
+from __future__ import annotations
+
+import csv
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import aeanomaly
+from aeanomaly import AnomalyDetector, UserError
+from aeanomaly.data.sources.digits import Digits
+from aeanomaly.evaluation.detector import Detector
+from aeanomaly.inference.images import ahead
+from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.scores.fusion import Fusion
+from aeanomaly.scores.reconstruction import ReconstructionError
+from tests.conftest import DEBUG, REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def detector(run_dir: Path) -> AnomalyDetector:
+    return aeanomaly.load(run_dir, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    """(360, 1, 8, 8) uint8, the test images."""
+    return Digits(anomaly_classes=[0]).load().test_images.numpy()
+
+
+@pytest.fixture(scope="module")
+def recorded(run_dir: Path) -> dict[str, np.ndarray]:
+    with (run_dir / "test_scores.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    return {name: np.array([float(row[name]) for row in rows]) for name in ("reconstruction", "kmeans")}
+
+
+def test_scores_are_those_of_the_test(detector: AnomalyDetector, images: np.ndarray, recorded: Any) -> None:
+    assert detector.main == "reconstruction"
+    assert detector.score(images) == pytest.approx(recorded["reconstruction"], rel=1e-5)
+    assert detector.score(images, "kmeans") == pytest.approx(recorded["kmeans"], rel=1e-4)
+    assert detector.score(images).dtype == np.float32
+
+
+def test_p_values_and_decisions_follow_from_the_calibration(
+    detector: AnomalyDetector, images: np.ndarray, run_dir: Path
+) -> None:
+    state = torch.load(find_checkpoint(run_dir), weights_only=True)["state_dict"]
+    for name, (scores, p_values, decisions) in detector.judge(images).items():
+        normal = state[f"detector.calibrations.{name}.normal_scores"].numpy()
+        above = (normal[None] >= scores[:, None]).sum(1)
+        assert p_values == pytest.approx((1 + above) / (1 + len(normal)), rel=1e-6)
+        rank = int(np.ceil(round((len(normal) + 1) * 0.95, 9)))
+        assert (decisions["alarm5"] == (scores > np.sort(normal)[rank - 1])).all()
+        assert ("fixed" in decisions) == (name == "reconstruction")
+    assert (detector.predict(images).decision["fixed"] == (detector.score(images) > 3)).all()
+
+
+def test_one_image_is_as_in_a_batch(detector: AnomalyDetector, images: np.ndarray) -> None:
+    whole = detector.score(images)
+    for number in (0, 7, 359):
+        assert detector.score(images[number]) == pytest.approx(whole[number : number + 1], rel=1e-5)
+
+
+def test_every_form_is_the_same_image(detector: AnomalyDetector, images: np.ndarray, tmp_path: Path) -> None:
+    few = images[:5]
+    expected = detector.score(few)
+    for number, image in enumerate(few):
+        Image.fromarray(image[0]).save(tmp_path / f"{number}.png")
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    forms: list[Any] = [
+        few[:, 0],
+        few.transpose(0, 2, 3, 1),
+        few / 255,
+        torch.from_numpy(few),
+        torch.from_numpy(few)[:, 0] / 255,
+        list(few),
+        list(few[:, 0]),
+        (image for image in few / np.float32(255)),
+        [few[0], few[1] / 255, Image.fromarray(few[2, 0]), paths[3], str(paths[4])],
+        [Image.fromarray(image[0]).convert("RGB") for image in few],
+        paths,
+    ]
+    for form in forms:
+        assert detector.score(form) == pytest.approx(expected, rel=1e-5)
+    for one in (few[0, 0], few[0, 0, :, :, None], Image.fromarray(few[0, 0]), paths[0], str(paths[0])):
+        assert detector.score(one) == pytest.approx(expected[:1], rel=1e-5)
+
+
+def test_sizes_may_differ(detector: AnomalyDetector, images: np.ndarray) -> None:
+    large = images[:3].repeat(4, 2).repeat(4, 3)  # each pixel 4 x 4
+    expected = detector.score([Image.fromarray(image[0]) for image in large])
+    assert detector.score(large) == pytest.approx(expected, rel=1e-5)
+    assert detector.score(large / 255) == pytest.approx(expected, rel=1e-5)
+    assert detector.score([images[0], large[1], images[2]])[1] == pytest.approx(expected[1], rel=1e-5)
+    by_pillow = [Image.fromarray(image[0]).resize((8, 8), Image.Resampling.BILINEAR) for image in large]
+    assert expected == pytest.approx(detector.score(by_pillow), rel=0.05)  # levels differ by 1 at most
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        ([], "there are no images"),
+        (np.zeros((2, 3, 8, 8), np.uint8), r"shape \[2, 3, 8, 8\] holds no images of 1 channel, which"),
+        (np.zeros((8, 8, 3), np.uint8), "holds no images of 1 channel"),
+        (np.zeros(8, np.uint8), "holds no images"),
+        (np.zeros((8, 8), np.int64), "must be uint8 from 0 to 255 or floating-point from 0 to 1, not int64"),
+        (np.full((8, 8), 200.0), "must lie between 0 and 1, here are 200 to 200"),
+        (np.full((8, 8), np.nan), "here are NaN"),
+        ([np.zeros((2, 1, 8, 8), np.uint8)], "holds several images"),
+        ([3], "an image is an array, a tensor, a PIL image or a path, not int"),
+        ("nowhere.png", "cannot read nowhere.png: No such file"),
+        (Path(__file__), "test_anomaly_detector.py is no picture"),
+    ],
+)
+def test_what_is_no_image(detector: AnomalyDetector, images: Any, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        detector.score(images)
+
+
+def test_unknown_names(detector: AnomalyDetector, run_dir: Path, images: np.ndarray) -> None:
+    with pytest.raises(UserError, match="no score 'kmean'; did you mean 'kmeans'"):
+        detector.score(images, "kmean")
+    with pytest.raises(UserError, match="there is no device 'cuba'"):
+        aeanomaly.load(run_dir, device="cuba")
+
+
+def test_a_score_made_of_others_is_the_main_one() -> None:
+    scores = {"one": ReconstructionError(), "both": Fusion(["one"]), "other": ReconstructionError()}
+    detector = Detector(DenseAutoencoder((1, 8, 8), (24,), 3), scores, {})
+    assert AnomalyDetector(detector, (1, 8, 8), device="cpu").main == "both"
+
+
+def test_no_more_than_the_depth_is_held_at_a_time() -> None:
+    lock = threading.Lock()
+    begun, used = 0, 0
+
+    def items() -> Iterator[int]:
+        nonlocal begun
+        for number in range(500):
+            with lock:
+                begun += 1
+                assert begun - used <= 12 + 1  # and the one that was just used up
+            yield number
+
+    for number in ahead(lambda item: item * 2, items(), depth=12):
+        if number % 100 == 0:
+            time.sleep(0.01)  # the threads have time to run ahead
+        used += 1
+        assert number == 2 * (used - 1)
+    assert used == begun == 500
+
+
+def test_a_generator_is_read_a_batch_at_a_time(run_dir: Path, images: np.ndarray) -> None:
+    detector = aeanomaly.load(run_dir, device="cpu", batch_size=10)
+    judged, most, given = 0, 0, 0
+    judge = detector.judge_batch
+
+    def counted(batch: torch.Tensor) -> Any:
+        nonlocal judged
+        judged += len(batch)
+        return judge(batch)
+
+    def endless() -> Iterator[np.ndarray]:
+        nonlocal given, most
+        for number in range(300):
+            given += 1
+            most = max(most, given - judged)
+            yield images[number % 360]
+
+    detector.judge_batch = counted  # type: ignore[method-assign]
+    assert len(detector.score(endless())) == judged == 300
+    assert most <= 3 * 10 + 1
+
+
+def test_an_error_in_the_middle_ends_it() -> None:
+    def fail(item: int) -> int:
+        if item == 20:
+            raise UserError("twenty")
+        return item
+
+    with pytest.raises(UserError, match="twenty"):
+        list(ahead(fail, iter(range(10**9)), depth=8))
+
+
+def test_short_names_are_lazy() -> None:
+    assert aeanomaly.AnomalyDetector is AnomalyDetector
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = aeanomaly.nothing  # type: ignore[attr-defined]
+
+
+def test_the_page_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
+    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "scoring.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["score"].shape == names["p_value"].shape == names["decision"]["alarm5"].shape == (1,)
+
+
+def test_fit_from_python(tmp_path: Path) -> None:
+    config = Path(DEBUG)
+    small = {"trainer.max_epochs": 1, "trainer.default_root_dir": str(tmp_path)}
+    run = aeanomaly.fit(config, seed_everything=3, **small)
+    assert (run.status, run.record["seed"]) == ("ok", 3)
+    assert run.path == tmp_path / "lightning_logs" / "version_0"
+    assert aeanomaly.load(run.path).score(np.zeros((8, 8), np.uint8)).shape == (1,)
+    with pytest.raises(UserError, match="nrecognized arguments"):
+        aeanomaly.fit(config, nothing=3)
+    with pytest.raises(UserError, match="there is no file"):
+        aeanomaly.fit([config, tmp_path / "nowhere.yaml"])

@@ -1,0 +1,72 @@
+"""The adapter keeps scikit-learn's rules, and finds what the rest of the program finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.sklearn import OutlierDetector
+
+
+def small(shape: tuple[int, int, int]) -> DenseAutoencoder:
+    return DenseAutoencoder(shape, (24,), 4)
+
+
+# None is expected to fail.
+@parametrize_with_checks([OutlierDetector(small, steps=20)])
+def test_the_rules_of_scikit_learn(estimator: OutlierDetector, check: Callable[[Any], None]) -> None:
+    check(estimator)
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    found = load_digits()
+    return found.data, found.target == 0
+
+
+def test_it_finds_what_it_was_not_trained_on() -> None:
+    rows, zero = digits()
+    detector = OutlierDetector(small, image_shape=(1, 8, 8), steps=500, learning_rate=5e-3, random_state=0)
+    detector.fit(rows[~zero][:1200])
+    new_normal, anomalous = rows[~zero][1200:], rows[zero]
+    scores = -detector.score_samples(np.concatenate([new_normal, anomalous]))
+    assert roc_auc_score(np.arange(len(scores)) >= len(new_normal), scores) > 0.8
+    assert (detector.predict(new_normal) == -1).mean() < 0.12
+    assert (detector.predict(anomalous) == -1).mean() > 0.2
+    normalised = (anomalous - rows.min()) / np.ptp(rows)
+    net = detector.detector_.net
+    with torch.no_grad():
+        output = net(torch.from_numpy(normalised.astype(np.float32)).view(-1, 1, 8, 8))
+    errors = (output.reconstruction - output.target).square().flatten(1).sum(1)
+    assert -detector.score_samples(anomalous) == pytest.approx(errors.numpy(), rel=1e-4)
+
+
+def test_in_a_pipeline_and_a_search() -> None:
+    rows, _ = digits()
+    pipeline = make_pipeline(StandardScaler(), OutlierDetector(small, steps=10, random_state=0))
+    search = GridSearchCV(
+        pipeline,
+        {"outlierdetector__anomaly_score": ["ReconstructionError", "KNN"], "outlierdetector__steps": [5, 10]},
+        scoring=lambda fitted, some, _=None: float(fitted.score_samples(some).mean()),
+        cv=2,
+    )
+    search.fit(rows[:200])
+    assert set(search.predict(rows[:50])) <= {-1, 1}
+
+
+def test_wrong_arguments() -> None:
+    rows, _ = digits()
+    with pytest.raises(ValueError, match="has 16 pixels, the rows have 64"):
+        OutlierDetector(image_shape=(1, 4, 4)).fit(rows)
+    with pytest.raises(ValueError, match="alpha must lie between 0 and 1, got 2"):
+        OutlierDetector(alpha=2).fit(rows)
