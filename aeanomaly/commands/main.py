@@ -28,12 +28,13 @@ COMMANDS = {
     "test": "evaluate a checkpoint on the test images and print the table",
     "predict": "write the scores and decisions of a checkpoint to predictions.csv",
     "compare": "show runs side by side: their metrics, and the hyperparameters that differ",
+    "report": "make a page of a run, or of several: one HTML file with a threshold to drag",
     "benchmark": "run a grid of fits over classes, methods and seeds, and make its tables and figures",
     "sweep": "search for the settings with the lowest loss on normal images",
 }
 
 # Commands with a room of their own; the others are the Trainer's verbs.
-_ROOMS = ("compare", "benchmark", "sweep")
+_ROOMS = ("compare", "report", "benchmark", "sweep")
 
 HELP = """\
 usage: python -m aeanomaly <command> [options]
