@@ -75,14 +75,15 @@ def metric_rows(scored: ScoredRun) -> list[dict[str, Any]]:
             accuracies = [_share(known, MetricName("test", metric, score, threshold)) for metric in ACCURACIES]
             row = {"score": score, "first": not number, "rows": len(thresholds), "ranking": ranking}
             rows.append(
-                row | {"threshold": threshold, "value": "" if value is None else f"{value:.5g}", "accuracies": accuracies}
+                row
+                | {"threshold": threshold, "value": "" if value is None else f"{value:.5g}", "accuracies": accuracies}
             )
     return rows
 
 
 def _share(known: Mapping[str, float], name: MetricName) -> str:
     value = known.get(str(name))
-    return "–" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}"
 
 
 def facts(scored: ScoredRun) -> list[tuple[str, str]]:
@@ -106,8 +107,10 @@ def facts(scored: ScoredRun) -> list[tuple[str, str]]:
         "Validation": text("{val_normal:,} normal images held out, {val_anomaly:,} anomalous for curves only"),
         "Test": f"{(~scored.is_anomaly).sum():,} normal, {scored.is_anomaly.sum():,} anomalous images",
         "Seed": text("{seed}"),
-        "Computed": joined(text("on {devices} × {accelerator}"), text("{threads} threads"), text("at {precision}")),
-        "Fit": joined(text("{fit_seconds:,.1f} s"), text("{epochs} epochs"), text("{train_images_per_second:,.0f} images/s")),
+        "Computed": joined(text("on {devices} x {accelerator}"), text("{threads} threads"), text("at {precision}")),
+        "Fit": joined(
+            text("{fit_seconds:,.1f} s"), text("{epochs} epochs"), text("{train_images_per_second:,.0f} images/s")
+        ),
         "Test pass": text("{test_seconds:,.1f} s"),
         "Versions": joined(
             *(text(f"{name} {{version_{name}}}") for name in ("aeanomaly", "torch", "lightning")),

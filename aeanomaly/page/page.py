@@ -16,6 +16,7 @@ from aeanomaly.page.scored import ScoredRun, read_scored
 from aeanomaly.runs.files import write_whole
 
 FILE = "report.html"
+SCRIPTS = ("data.js", "charts.js", "images.js", "page.js")
 _HERE = Path(__file__).parent
 
 
@@ -65,7 +66,7 @@ def render(entries: Sequence[Entry], table: SideBySide | None = None) -> str:
         table=table,
         data=[run_data(entry.name, entry.scored, entry.gallery) for entry in entries],
         style=_read("page.css"),
-        script=_read("page.js"),
+        script="\n".join(map(_read, SCRIPTS)),
         charts=_charts(),
     )
 

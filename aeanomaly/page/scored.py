@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +63,9 @@ def read_scored(path: Path) -> ScoredRun:
         raise UserError(f"{path} has no {SCORES}: only a run that was tested has a report")
     try:
         with file.open(encoding="utf-8") as stream:
-            names = next(_lines(stream)).split(",")
-            table = np.loadtxt(stream, delimiter=",", ndmin=2)
+            names = next(stream).strip().split(",")
+            rows = list(stream)
+        table = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.empty((0, len(names)))
     except (OSError, ValueError, StopIteration) as error:
         raise UserError(f"cannot read {file}: {' '.join(str(error).split()) or 'it is empty'}") from None
     if names[:3] != ["index", "class", "is_anomaly"] or not len(table) or table.shape[1] != len(names):
@@ -73,7 +73,3 @@ def read_scored(path: Path) -> ScoredRun:
     index, label, is_anomaly = table[:, :3].T
     scores = {name: column.astype(np.float32) for name, column in zip(names[3:], table[:, 3:].T, strict=True)}
     return ScoredRun(read_run(path), index.astype(np.int64), label.astype(np.int64), is_anomaly > 0, scores)
-
-
-def _lines(stream: Iterator[str]) -> Iterator[str]:
-    return (line.strip() for line in stream)

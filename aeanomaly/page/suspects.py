@@ -58,7 +58,9 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
     """
     found = Suspects()
     held_out, left_out = _held_out(detector, data.val_dataloader(), device), _left_out(detector, data, device)
-    places: dict[tuple[bool, int], int] = {}  # where in `images`, by whether it was trained on, and position in its part
+    places: dict[
+        tuple[bool, int], int
+    ] = {}  # where in `images`, by whether it was trained on, and position in its part
     for name, scores in held_out.items():
         images = [(False, position) for position in range(len(scores))]
         if name in left_out:

@@ -1,4 +1,4 @@
-"""Data and net of a finished run, built again to make pictures: by its config.yaml and the checkpoint it was tested on."""
+"""Data and net of a finished run, built again for its pictures, by config.yaml and the tested checkpoint."""
 
 from __future__ import annotations
 
