@@ -9,7 +9,7 @@ import lightning as L
 
 from aeanomaly.callbacks.base import autoencoder
 from aeanomaly.errors import AnomalyWarning, UserError
-from aeanomaly.page.gallery import IMAGES, make_gallery
+from aeanomaly.page.gallery import IMAGES, Gallery, make_gallery
 from aeanomaly.page.page import write_page
 from aeanomaly.page.scored import read_scored
 from aeanomaly.runs.environment import data_of
@@ -36,16 +36,31 @@ class Report(L.Callback):
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """The last that happens in a test: the record of the run is written by now."""
-        logger = trainer.logger
-        if stage != "test" or not trainer.is_global_zero or not isinstance(logger, RunLogger):
+        logger = next((logger for logger in trainer.loggers if isinstance(logger, RunLogger)), None)
+        if stage != "test" or logger is None or not trainer.is_global_zero:
             return
+        # Whatever goes wrong: the run is more than its page, and a page more than its pictures.
         try:
-            run, data, gallery = Path(logger.log_dir), data_of(trainer), None
-            if data is not None and self.images:
-                detector, device = autoencoder(self, pl_module).detector, trainer.strategy.root_device
-                gallery = make_gallery(detector, data, read_scored(run), self.images, device)
-                detector.cpu()  # where Lightning leaves the module
-            write_page(run, gallery, "" if gallery else "none were asked for, or there is no DataModule")
-        except Exception as error:  # whatever it is: the run is more than its page
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            warnings.warn(f"no report.html was made: {what}", AnomalyWarning, stacklevel=2)
+            run, gallery, without = Path(logger.log_dir), None, ""
+            try:
+                gallery = self._gallery(trainer, pl_module, run)
+            except Exception as error:
+                without = _in_a_line(error)
+            write_page(run, gallery, without)
+        except Exception as error:
+            warnings.warn(f"no report.html was made: {_in_a_line(error)}", AnomalyWarning, stacklevel=2)
+
+    def _gallery(self, trainer: L.Trainer, module: L.LightningModule, run: Path) -> Gallery:
+        data = data_of(trainer)
+        if not self.images or data is None:
+            raise UserError("none were asked for" if data is not None else "the run had no DataModule")
+        detector = autoencoder(self, module).detector
+        try:
+            return make_gallery(detector, data, read_scored(run), self.images, trainer.strategy.root_device)
+        finally:
+            detector.cpu()  # where Lightning leaves the module
+
+
+def _in_a_line(error: Exception) -> str:
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return kind + " ".join(str(error).split())

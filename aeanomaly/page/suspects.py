@@ -11,6 +11,7 @@ A score that was fitted on the validation images themselves (`Score.fitted_on`) 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +58,7 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
     The detector is in evaluation mode.
     """
     found = Suspects()
-    held_out, left_out = _held_out(detector, data.val_dataloader(), device), _left_out(detector, data, device)
+    held_out, left_out = _held_out(detector, data, device), _left_out(detector, data, device)
     places: dict[
         tuple[bool, int], int
     ] = {}  # where in `images`, by whether it was trained on, and position in its part
@@ -88,14 +89,18 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
     return found
 
 
-def _held_out(detector: Detector, loader: Any, device: torch.device) -> dict[str, Tensor]:
-    """(n,) scores of the normal validation images, in order, by name."""
+def _batches(table: Any, count: int, size: int) -> Iterator[Tensor]:
+    """The first ``count`` images of a table, not by its loader: that gives a device its share of them only."""
+    for positions in torch.arange(count, device=table.device).split(size):
+        yield table[positions].image
+
+
+def _held_out(detector: Detector, data: Any, device: torch.device) -> dict[str, Tensor]:
+    """(n,) scores of the normal validation images, which come first in their table, by name."""
     pieces: dict[str, list[Tensor]] = {}
-    for batch in loader:
-        images = batch.image[~batch.is_anomaly]
-        if len(images):
-            for name, judged in detector(images.to(device)).items():
-                pieces.setdefault(name, []).append(judged.score.cpu())
+    for images in _batches(data.val_dataloader().dataset, len(data.split.val_normal), data.eval_batch_size):
+        for name, judged in detector(images.to(device)).items():
+            pieces.setdefault(name, []).append(judged.score.cpu())
     return {name: torch.cat(parts) for name, parts in pieces.items()}
 
 
@@ -106,12 +111,12 @@ def _left_out(detector: Detector, data: Any, device: torch.device) -> dict[str, 
         for name, score in detector.score_modules.items()
         if isinstance(score, KNN) and score.kind == "all" and len(score.bank) > score.k
     }
-    loader = data.train_in_order_dataloader()
-    if not banks or len(loader.dataset) > _MOST_TRAINING_IMAGES:
+    count = len(data.split.train)
+    if not banks or count > _MOST_TRAINING_IMAGES:
         return {}
     pieces: dict[str, list[Tensor]] = {name: [] for name in banks}
-    for batch in loader:
-        output = detector.complete(detector.net(batch.image.to(device)))
+    for images in _batches(data.train_in_order_dataloader().dataset, count, data.eval_batch_size):
+        output = detector.complete(detector.net(images.to(device)))
         for name, score in banks.items():
             # An image is its own nearest neighbour, at distance 0: of the k + 1 nearest, k are others.
             score.k += 1

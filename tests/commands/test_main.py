@@ -14,9 +14,10 @@ PACKAGE = REPOSITORY / "aeanomaly"
 
 DRY_RUN = ["benchmark", "--config", "configs/benchmark/debug.yaml", "--dry-run"]
 NO_FILE = ["sweep", "--config", "no-such-file.yaml"]
+NO_RUN = ["report", "no-such-run"]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["no-such-command"], DRY_RUN, NO_FILE])
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["no-such-command"], DRY_RUN, NO_FILE, NO_RUN])
 def test_what_can_be_answered_without_heavy_imports_is(words: list[str]) -> None:
     code = (
         "import sys; from aeanomaly.commands.main import main; main(sys.argv[1:]); "
