@@ -1,6 +1,5 @@
 // The charts of the chosen run and score, drawn by Chart.js.
 
-
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const charts = {};
 
@@ -35,7 +34,10 @@ const points = (x, y) => x.map((value, place) => ({ x: value, y: y[place] }));
 
 function drawDensities() {
   const { density } = choice.run.scores[choice.score];
-  const kinds = [["normal", [], (x) => x > choice.threshold], ["anomalous", [7, 4], (x) => x <= choice.threshold]];
+  const kinds = [
+    ["normal", [], (x) => x > choice.threshold],
+    ["anomalous", [7, 4], (x) => x <= choice.threshold],
+  ];
   const highest = Math.max(...kinds.flatMap(([kind]) => density[kind].y ?? [0])) * 1.08 || 1;
   const lines = kinds
     .filter(([kind]) => density[kind].y || density[kind].median !== null)
@@ -43,7 +45,10 @@ function drawDensities() {
       label: kind,
       data: density[kind].y
         ? points(density.x, density[kind].y)
-        : [{ x: density[kind].median, y: 0 }, { x: density[kind].median, y: highest }], // nearly equal scores
+        : [
+            { x: density[kind].median, y: 0 },
+            { x: density[kind].median, y: highest },
+          ], // nearly equal scores
       borderColor: colour(kind),
       borderDash: dash,
       borderWidth: 2,
@@ -52,19 +57,28 @@ function drawDensities() {
       fill: "origin",
     }));
   const colours = Object.fromEntries(
-    kinds.map(([kind]) => [kind, { true: colour(`${kind}-full`), false: colour(`${kind}-pale`) }]));
+    kinds.map(([kind]) => [kind, { true: colour(`${kind}-full`), false: colour(`${kind}-pale`) }]),
+  );
   const line = { label: "threshold", data: [], borderColor: colour("mark"), borderWidth: 2, borderDash: [4, 3] };
   draw("densities", [line, ...lines], {
-    x: axis(`${choice.score} score (higher = more anomalous)`, { min: density.x[0], max: density.x[density.x.length - 1] }),
+    x: axis(`${choice.score} score (higher = more anomalous)`, {
+      min: density.x[0],
+      max: density.x[density.x.length - 1],
+    }),
     y: axis("density", { min: 0, max: highest, ticks: { display: false }, grid: { display: false } }),
   });
 }
 
 // Several runs: a line for each that has the score. One run: a line for each score.
 function competitors() {
-  const lines = RUNS.length > 1
-    ? RUNS.filter((run) => choice.score in run.scores).map((run) => ({ name: run.name, score: run.scores[choice.score], chosen: run === choice.run }))
-    : Object.entries(choice.run.scores).map(([name, score]) => ({ name, score, chosen: name === choice.score }));
+  const lines =
+    RUNS.length > 1
+      ? RUNS.filter((run) => choice.score in run.scores).map((run) => ({
+          name: run.name,
+          score: run.scores[choice.score],
+          chosen: run === choice.run,
+        }))
+      : Object.entries(choice.run.scores).map(([name, score]) => ({ name, score, chosen: name === choice.score }));
   return lines.filter((line) => line.score.roc);
 }
 
@@ -77,13 +91,23 @@ function drawCurves() {
   byId("legend").replaceChildren(...lines.map((line, place) => legendEntry(line, place)));
   if (!lines.length) return;
   const ends = { min: 0, max: 1 };
-  const tooltip = { callbacks: { label: (item) => `${item.dataset.label}: ${item.parsed.x.toFixed(3)}, ${item.parsed.y.toFixed(3)}` } };
+  const tooltip = {
+    callbacks: { label: (item) => `${item.dataset.label}: ${item.parsed.x.toFixed(3)}, ${item.parsed.y.toFixed(3)}` },
+  };
   const share = ratio(choice.run.scores[choice.score].sorted[1].length, choice.run.anomalous.length);
   for (const [id, x, y, chance] of [
     ["roc", "false positive rate", "true positive rate", [0, 1]],
     ["pr", "recall", "precision", [share, share]],
   ]) {
-    const dot = { label: "threshold", data: [], pointRadius: 7, pointHoverRadius: 8, pointBorderWidth: 2, pointBorderColor: colour("ground"), pointBackgroundColor: colour("mark") };
+    const dot = {
+      label: "threshold",
+      data: [],
+      pointRadius: 7,
+      pointHoverRadius: 8,
+      pointBorderWidth: 2,
+      pointBorderColor: colour("ground"),
+      pointBackgroundColor: colour("mark"),
+    };
     const curves = lines.map(({ name, score, chosen }, place) => ({
       label: name,
       data: points(score[id][0], score[id][1]),
@@ -92,7 +116,14 @@ function drawCurves() {
       borderWidth: chosen ? 3 : 1.5,
       order: chosen ? 1 : 2,
     }));
-    const guess = { label: "by chance", data: points([0, 1], chance), borderColor: colour("quiet"), borderWidth: 1, borderDash: [2, 4], order: 3 };
+    const guess = {
+      label: "by chance",
+      data: points([0, 1], chance),
+      borderColor: colour("quiet"),
+      borderWidth: 1,
+      borderDash: [2, 4],
+      order: 3,
+    };
     draw(id, [dot, ...curves, guess], { x: axis(x, ends), y: axis(y, ends) }, tooltip);
   }
 }
@@ -109,7 +140,15 @@ function legendEntry({ name, score, chosen }, place) {
   const [svg, line] = ["svg", "line"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
   const set = (node, values) => Object.entries(values).forEach(([key, value]) => node.setAttribute(key, value));
   set(svg, { width: 34, height: 10, "aria-hidden": "true" });
-  set(line, { x1: 0, x2: 34, y1: 5, y2: 5, stroke: lineColour(place), "stroke-width": chosen ? 3 : 2, "stroke-dasharray": DASHES[place % DASHES.length].join(" ") });
+  set(line, {
+    x1: 0,
+    x2: 34,
+    y1: 5,
+    y2: 5,
+    stroke: lineColour(place),
+    "stroke-width": chosen ? 3 : 2,
+    "stroke-dasharray": DASHES[place % DASHES.length].join(" "),
+  });
   svg.append(line);
   const value = (share) => (share === null ? "–" : share.toFixed(4));
   entry.append(svg, element("span", `${name}: AUROC ${value(score.auroc)}, AUPR ${value(score.aupr)}`));

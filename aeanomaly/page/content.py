@@ -69,7 +69,7 @@ def metric_rows(scored: ScoredRun) -> list[dict[str, Any]]:
     """
     known, rows = scored.run.values, []
     for score in scored.scores:
-        thresholds = scored.thresholds(score) or {"": None}
+        thresholds: dict[str, float | None] = {**scored.thresholds(score)} or {"": None}
         ranking = [_share(known, MetricName("test", metric, score)) for metric in RANKING]
         for number, (threshold, value) in enumerate(thresholds.items()):
             accuracies = [_share(known, MetricName("test", metric, score, threshold)) for metric in ACCURACIES]

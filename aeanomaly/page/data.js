@@ -44,7 +44,12 @@ function counted(score, threshold) {
 
 const ratio = (part, whole) => (whole ? part / whole : NaN);
 const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(2)} %`);
-const number = (value) => (value === 0 ? "0" : Math.abs(value) >= 1e6 || Math.abs(value) < 1e-3 ? value.toExponential(3) : String(Number(value.toPrecision(5))));
+const number = (value) =>
+  value === 0
+    ? "0"
+    : Math.abs(value) >= 1e6 || Math.abs(value) < 1e-3
+      ? value.toExponential(3)
+      : String(Number(value.toPrecision(5)));
 const whole = (count) => count.toLocaleString("en");
 
 function judged() {

@@ -1,6 +1,5 @@
 // What happens when something is chosen or moved.
 
-
 let waiting = 0;
 
 function setThreshold(value) {
@@ -8,31 +7,51 @@ function setThreshold(value) {
   choice.threshold = value;
   const now = judged();
   for (const [id, text] of Object.entries({
-    "normal-accuracy": percent(now.normalAccuracy), "anomaly-accuracy": percent(now.recall), precision: percent(now.precision),
-    passed: whole(now.passed), alarms: whole(now.alarms), missed: whole(now.missed), caught: whole(now.caught),
-  })) byId(id).textContent = text;
+    "normal-accuracy": percent(now.normalAccuracy),
+    "anomaly-accuracy": percent(now.recall),
+    precision: percent(now.precision),
+    passed: whole(now.passed),
+    alarms: whole(now.alarms),
+    missed: whole(now.missed),
+    caught: whole(now.caught),
+  }))
+    byId(id).textContent = text;
   const [slider, exact] = [byId("threshold"), byId("exact")];
   slider.value = value; // to the nearest step; the threshold itself stays exact
-  slider.setAttribute("aria-valuetext", `${number(value)}: normal accuracy ${percent(now.normalAccuracy)}, anomaly accuracy ${percent(now.recall)}`);
+  slider.setAttribute(
+    "aria-valuetext",
+    `${number(value)}: normal accuracy ${percent(now.normalAccuracy)}, anomaly accuracy ${percent(now.recall)}`,
+  );
   if (document.activeElement !== exact) exact.value = number(value);
-  for (const button of byId("presets").children) button.setAttribute("aria-pressed", String(Number(button.value) === value));
+  for (const button of byId("presets").children)
+    button.setAttribute("aria-pressed", String(Number(button.value) === value));
 
   const { min, max } = charts.densities.options.scales.y;
   charts.densities.data.datasets[0].data = points([value, value], [min, max]);
   charts.densities.update("none");
-  byId("densities").setAttribute("aria-label", `Densities of the ${choice.score} scores of normal and anomalous test images, with the threshold at ${number(value)}.`);
+  byId("densities").setAttribute(
+    "aria-label",
+    `Densities of the ${choice.score} scores of normal and anomalous test images, with the threshold at ${number(value)}.`,
+  );
   if (!byId("curves").hidden && choice.run.scores[choice.score].roc) {
     const [rate, recall] = [1 - now.normalAccuracy, now.recall];
-    for (const [id, x, y, text] of [["roc", rate, recall, "ROC curve. At the threshold: false positive rate"], ["pr", recall, now.precision, "Precision against recall. At the threshold: recall"]]) {
+    for (const [id, x, y, text] of [
+      ["roc", rate, recall, "ROC curve. At the threshold: false positive rate"],
+      ["pr", recall, now.precision, "Precision against recall. At the threshold: recall"],
+    ]) {
       charts[id].data.datasets[0].data = Number.isNaN(y) ? [] : points([x], [y]);
       charts[id].update("none");
-      byId(id).setAttribute("aria-label", `${text} ${percent(x)}, ${id === "roc" ? "true positive rate" : "precision"} ${percent(y)}.`);
+      byId(id).setAttribute(
+        "aria-label",
+        `${text} ${percent(x)}, ${id === "roc" ? "true positive rate" : "precision"} ${percent(y)}.`,
+      );
     }
   }
   // What is long to make or read aloud waits until the threshold rests.
   clearTimeout(waiting);
   waiting = setTimeout(() => {
-    byId("said").textContent = `At ${number(value)}: of ${whole(now.passed + now.alarms)} normal images ${whole(now.alarms)} raise a false alarm, of ${whole(now.caught + now.missed)} anomalous images ${whole(now.missed)} are missed.`;
+    byId("said").textContent =
+      `At ${number(value)}: of ${whole(now.passed + now.alarms)} normal images ${whole(now.alarms)} raise a false alarm, of ${whole(now.caught + now.missed)} anomalous images ${whole(now.missed)} are missed.`;
     showGallery();
   }, 120);
 }
@@ -45,11 +64,13 @@ function showScore(name) {
   showSuspects();
   const [slider, [low, high]] = [byId("threshold"), [score.density.x[0], score.density.x[score.density.x.length - 1]]];
   Object.assign(slider, { min: low, max: high, step: (high - low) / 500 });
-  byId("presets").replaceChildren(...Object.entries(score.thresholds).map(([label, value]) => {
-    const button = element("button", `${label} = ${number(value)}`);
-    Object.assign(button, { type: "button", value: String(value), onclick: () => setThreshold(value) });
-    return button;
-  }));
+  byId("presets").replaceChildren(
+    ...Object.entries(score.thresholds).map(([label, value]) => {
+      const button = element("button", `${label} = ${number(value)}`);
+      Object.assign(button, { type: "button", value: String(value), onclick: () => setThreshold(value) });
+      return button;
+    }),
+  );
   setThreshold(score.start);
 }
 

@@ -66,7 +66,7 @@ def _drawn(maps: Mapping[str, Tensor]) -> dict[str, list[str]]:
     drawn: dict[str, list[str]] = {}
     for name, places in maps.items():
         low, high = float(places.nan_to_num().min()), float(places.nan_to_num().max())
-        low = min(0.0, low) if low < 0 else 0.0 if low < 0.5 * high else low  # far from 0, only differences tell
+        low = 0.0 if 0 <= low < high / 2 else low  # far from 0, only differences tell
         levels = ((places.nan_to_num() - low) / max(high - low, 1e-12)).clamp(0, 1)
         drawn[name] = [_palette_picture(one) for one in _small(levels.unsqueeze(1)).squeeze(1)]
     return drawn
@@ -88,8 +88,8 @@ def _photograph(image: Tensor) -> str:
 
 
 def _palette_picture(levels: Tensor) -> str:
-    picture = Image.fromarray(_bytes(levels)).convert("P")
-    picture.putdata(_bytes(levels).ravel().tolist())
+    pixels = _bytes(levels)
+    picture = Image.frombytes("P", pixels.shape[::-1], pixels.tobytes())
     picture.putpalette(_PALETTE)
     return _uri(picture if max(picture.size) <= _LOSSLESS else picture.convert("RGB"))
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aeanomaly.callbacks import report
+from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
 from aeanomaly.commands.main import main
 from tests.conftest import DEBUG
 from tests.page.parts import make_run
@@ -80,6 +81,14 @@ def test_a_page_that_fails_does_not_break_the_run(
     assert "warning: no report.html was made: RuntimeError: no more room\n" in err
     assert "Report:" not in out
     assert (tmp_path / "lightning_logs" / "version_0" / "metrics.json").is_file()
+
+
+def test_a_cell_of_a_benchmark_has_none(tmp_path: Path) -> None:
+    words = ["--config", DEBUG, "--trainer.max_epochs", "1", "--trainer.default_root_dir", str(tmp_path)]
+    AnomalyCLI("fit", words, page=False)
+    run = tmp_path / "lightning_logs" / "version_0"
+    assert (run / "test_scores.csv").is_file()
+    assert not (run / "report.html").exists()
 
 
 @pytest.mark.parametrize(
