@@ -23,6 +23,7 @@ WIDTH, ROWS = 1280, 2  # of the window, and of test images
 def draw(report: Path, target: Path) -> None:
     """From the metrics to the first rows of test images."""
     with chromium(WIDTH, 900) as page:
+        page.set_default_timeout(120_000)  # ms: for a busy machine
         page.goto(report.resolve().as_uri())
         cards = page.locator("#gallery .card")
         expect(cards.first).to_be_visible()
