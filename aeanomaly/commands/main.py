@@ -28,13 +28,14 @@ COMMANDS = {
     "test": "evaluate a checkpoint on the test images and print the table",
     "predict": "score pictures with a checkpoint (--images), or the test images",
     "compare": "show runs side by side: their metrics, and the hyperparameters that differ",
+    "report": "make a page of a run, or of several: one HTML file with a threshold to drag",
     "benchmark": "run a grid of fits over classes, methods and seeds, and make its tables and figures",
     "export": "write a checkpoint as one graph, ONNX or torch.export, from pixels to decisions",
     "sweep": "search for the settings with the lowest loss on normal images",
 }
 
 # Commands with a room of their own; the others are the Trainer's verbs.
-_ROOMS = ("predict", "compare", "benchmark", "export", "sweep")
+_ROOMS = ("predict", "compare", "report", "benchmark", "export", "sweep")
 
 HELP = """\
 usage: python -m aeanomaly <command> [options]

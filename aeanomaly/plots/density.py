@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,40 @@ _KINDS: tuple[tuple[str, str, str, Any], ...] = (
 _THRESHOLD_STYLES = ("--", ":", "-.", (0, (1, 3)))
 
 
+@dataclass(frozen=True)
+class Densities:
+    """The densities of normal and anomalous scores along one axis.
+
+    Attributes:
+        grid: (G,) scores, from the left end of the axis to the right.
+        curves: (G,) densities of each kind; None for scores that are too much alike for a curve, or missing.
+        medians: of each kind, where a line can stand for the curve; NaN if there is no finite score.
+    """
+
+    grid: NDArray[np.float64]
+    curves: tuple[NDArray[np.float64] | None, ...]
+    medians: tuple[float, ...]
+
+
+def densities(normal: Tensor, anomalous: Tensor, thresholds: Iterable[float]) -> Densities:
+    """Both densities of one score, on an axis that has every finite threshold on it.
+
+    Args:
+        normal, anomalous: (N,) scores of each kind; may be empty. What is not finite is left out.
+        thresholds: values.
+    """
+    finite = [values[values.isfinite()] for values in (normal, anomalous)]
+    not_negative = all(bool((values >= 0).all()) for values in finite)
+    samples = [_sample(values) for values in finite]
+    low, high = _limits(samples, [value for value in thresholds if math.isfinite(value)], not_negative)
+    grid = np.linspace(low, high, _GRID_POINTS)
+    curves = [
+        _density(sample, grid, not_negative) if _bandwidth(sample) > (high - low) / _GRID_POINTS else None
+        for sample in samples
+    ]
+    return Densities(grid, tuple(curves), tuple(float(np.median(s)) if len(s) else math.nan for s in samples))
+
+
 def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: dict[str, float]) -> Figure:
     """Both densities of one score in one picture, with a dashed line per threshold.
 
@@ -37,26 +73,23 @@ def density_figure(score: str, normal: Tensor, anomalous: Tensor, thresholds: di
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     lines = {name: value for name, value in thresholds.items() if math.isfinite(value)}
-    finite = [values[values.isfinite()] for values in (normal, anomalous)]
-    not_negative = all(bool((values >= 0).all()) for values in finite)
-    samples = [_sample(values) for values in finite]
-    low, high = _limits(samples, list(lines.values()), not_negative)
-    grid = np.linspace(low, high, _GRID_POINTS)
-    for (kind, colour, hatch, style), group, values, sample in zip(
-        _KINDS, (normal, anomalous), finite, samples, strict=True
+    drawn = densities(normal, anomalous, lines.values())
+    for (kind, colour, hatch, style), group, density, median in zip(
+        _KINDS, (normal, anomalous), drawn.curves, drawn.medians, strict=True
     ):
         label = f"{kind} ({len(group):,})"
-        if _bandwidth(sample) > (high - low) / _GRID_POINTS:
-            density = _density(sample, grid, not_negative)
-            axes.plot(grid, density, color=colour, linestyle=style, label=label)
-            axes.fill_between(grid, density, color=colour, alpha=0.25, hatch=hatch, linewidth=0)
-        elif len(values):
+        if density is not None:
+            axes.plot(drawn.grid, density, color=colour, linestyle=style, label=label)
+            axes.fill_between(drawn.grid, density, color=colour, alpha=0.25, hatch=hatch, linewidth=0)
+        elif not math.isnan(median):
+            values = group[group.isfinite()]
             label += ", all equal" if values.max() == values.min() else ", too alike for a curve"
-            axes.axvline(np.median(sample), color=colour, linestyle=style, linewidth=3, label=label)
+            axes.axvline(median, color=colour, linestyle=style, linewidth=3, label=label)
     for number, (name, value) in enumerate(lines.items()):
         style, shown = _THRESHOLD_STYLES[number % len(_THRESHOLD_STYLES)], f"{value:.4g}"
         label = f"threshold {shown}" if name == shown else f"threshold {name} = {shown}"
         axes.axvline(value, color="black", linestyle=style, linewidth=1.2, label=label)
+    low, high = drawn.grid[0], drawn.grid[-1]
     axes.set(xlabel=f"{score} score (higher = more anomalous)", ylabel="density", xlim=(low, high))
     axes.set_ylim(bottom=0)
     axes.ticklabel_format(axis="x", useOffset=False)

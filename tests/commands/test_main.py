@@ -15,9 +15,11 @@ PACKAGE = REPOSITORY / "aeanomaly"
 DRY_RUN = ["benchmark", "--config", "configs/benchmark/debug.yaml", "--dry-run"]
 NO_FILE = ["sweep", "--config", "no-such-file.yaml"]
 NO_PICTURES = ["predict", "--ckpt_path", "README.md", "--images", "no-such-folder"]
+NO_RUN = ["report", "no-such-run"]
+QUICK = [["--help"], ["--version"], ["no-such-command"], DRY_RUN, NO_FILE, NO_PICTURES, NO_RUN]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["no-such-command"], DRY_RUN, NO_FILE, NO_PICTURES])
+@pytest.mark.parametrize("words", QUICK)
 def test_what_can_be_answered_without_heavy_imports_is(words: list[str]) -> None:
     code = (
         "import sys; from aeanomaly.commands.main import main; main(sys.argv[1:]); "

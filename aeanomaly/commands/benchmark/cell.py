@@ -62,7 +62,7 @@ def run_cell(
     try:
         with fit_logged(folder, words), process_restored(), threadpool_limits(threads):
             torch.set_num_threads(threads)
-            AnomalyCLI("fit", words)
+            AnomalyCLI("fit", words, page=False)
     except UserError as error:
         return cell, str(error)
     run = finished_run(out, cell)

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from aeanomaly.commands.compare.formats import to_csv, to_json, to_markdown, to_table
-from aeanomaly.commands.compare.table import Comparison, compare_runs, sort_rows
+from aeanomaly.commands.comparison.table import Comparison, compare_runs, sort_rows
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.commands.tables import print_whole
 from aeanomaly.errors import UserError

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -14,10 +13,10 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from aeanomaly.commands.compare.columns import higher_is_better
-from aeanomaly.commands.compare.table import Comparison
+from aeanomaly.commands.comparison.cells import columns_of
+from aeanomaly.commands.comparison.columns import higher_is_better
+from aeanomaly.commands.comparison.table import Comparison
 from aeanomaly.commands.tables import markdown_table
-from aeanomaly.evaluation.metric_name import MetricName
 from aeanomaly.runs.statistics import Spread, which_is_best
 
 
@@ -25,7 +24,7 @@ def to_table(comparison: Comparison) -> Table:
     """Rounded values, the best of each metric in bold."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     columns: list[list[str | Text]] = []
-    for name, heading, numbers, cells in _columns(comparison):
+    for name, heading, numbers, cells in columns_of(comparison):
         best = which_is_best([row.get(name) for row in comparison.rows], higher_is_better(name))
         columns.append([Text(cell, "bold") if bold else cell for cell, bold in zip(cells, best, strict=True)])
         table.add_column(
@@ -51,25 +50,9 @@ def _folded(heading: str, width: int) -> str:
 
 def to_markdown(comparison: Comparison) -> str:
     """A Markdown table with rounded values, and the notes and troubles as a list below it."""
-    lines = markdown_table(column[1:] for column in _columns(comparison))
+    lines = markdown_table(column[1:] for column in columns_of(comparison))
     remarks = [f"- {line}" for line in comparison.notes + comparison.troubles]
     return "\n".join([*lines, *([""] if remarks else []), *remarks]) + "\n"
-
-
-def _columns(comparison: Comparison) -> Iterator[tuple[str, str, bool, list[str]]]:
-    """Full name, heading, whether it is a column of numbers, and the rounded values of each column."""
-    for name, heading in comparison.headings.items():
-        cells = [_text(name, row.get(name, "-"), row["n"]) for row in comparison.rows]
-        yield name, heading, name == "n" or name in comparison.metrics, cells
-
-
-def _text(column: str, value: object, runs: int) -> str:
-    if not isinstance(value, Spread):
-        return f"{value:.6g}" if isinstance(value, float) else str(value)
-    name = MetricName.parse(column)
-    share = name is not None and name.score  # between 0 and 1
-    text = f"{value:{'.4f' if share else '.0f' if abs(value.mean) >= 1000 else '.4g'}}"
-    return text if runs in (value.n, 1) else f"{text} ({value.n})"
 
 
 def to_csv(comparison: Comparison) -> str:

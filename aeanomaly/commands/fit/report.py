@@ -82,6 +82,7 @@ def print_report(metrics: Mapping[str, float], stage: str, checkpoint: str | Non
     shown = os.path.relpath(checkpoint) if checkpoint and below else checkpoint
     lines = [f"Checkpoint: {shown or 'none, these are the weights at the end of training'}"]
     if run_dir is not None:
-        lines += [f"Run: {run_dir}", f"TensorBoard: tensorboard --logdir {run_dir.parent}"]
+        page = [f"Report: {run_dir / 'report.html'}"] if (run_dir / "report.html").is_file() else []
+        lines += [f"Run: {run_dir}", *page, f"TensorBoard: tensorboard --logdir {run_dir.parent}"]
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from aeanomaly.callbacks.fit_scores import FitScores
 from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
+from aeanomaly.callbacks.report import Report
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.report import RunConfig, print_report
@@ -47,6 +48,7 @@ class AnomalyCLI(LightningCLI):
         command: ``fit``, ``validate``, ``test`` or ``predict``.
         options: the words after it.
         processors: started with the process, to choose the number of threads of a fit by; None leaves it as it is.
+        page: False makes no report.html, whatever the config says: for runs in such a number that nobody opens it.
 
     Raises:
         UserError: after a user's mistake; the directory of a run without any result is removed.
@@ -56,8 +58,10 @@ class AnomalyCLI(LightningCLI):
     unlogged: Path | None = None  # folder of the checkpoints of a run without logger
     trained_with: int | None = None  # threads of the run that goes on
 
-    def __init__(self, command: str, options: Sequence[str], processors: ProcessorWatch | None = None) -> None:
-        self.command, self.processors = command, processors
+    def __init__(
+        self, command: str, options: Sequence[str], processors: ProcessorWatch | None = None, page: bool = True
+    ) -> None:
+        self.command, self.processors, self.page = command, processors, page
         # Lightning's own table of metrics cuts long names off: it is for who asks for it by --verbose.
         quiet = ["--verbose=false"] if command in ("test", "validate") else []
         strict = {"exit_on_error": False, "allow_abbrev": False}  # raise, instead of printing the usage and leaving
@@ -129,6 +133,8 @@ class AnomalyCLI(LightningCLI):
             warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
             config["enable_checkpointing"] = False
             config["callbacks"] = [c for c in config.get("callbacks") or [] if not isinstance(c, Checkpoint)]
+        if not self.page:
+            config["callbacks"] = [c for c in config.get("callbacks") or [] if not isinstance(c, Report)]
         if config.get("enable_progress_bar") is not False:
             callbacks.append(Progress())
         trainer = super()._instantiate_trainer(config, callbacks)

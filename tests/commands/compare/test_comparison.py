@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from aeanomaly.commands.compare.columns import choose_metrics, differing, higher_is_better, match_one
 from aeanomaly.commands.compare.formats import to_table
-from aeanomaly.commands.compare.table import Comparison, compare_runs, sort_rows
+from aeanomaly.commands.comparison.columns import choose_metrics, differing, higher_is_better, match_one
+from aeanomaly.commands.comparison.table import Comparison, compare_runs, sort_rows
 from aeanomaly.errors import UserError
 from aeanomaly.runs.hyperparameters import short_key
 from aeanomaly.runs.reading import Run

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from aeanomaly.commands.compare.columns import (
+from aeanomaly.commands.comparison.columns import (
     choose_metrics,
     comparable,
     differing,

@@ -1,0 +1,1 @@
+"""Runs side by side as rows and columns, for the commands that show them."""

@@ -1,0 +1,82 @@
+// The pictures of test images, and of suspicious ones of the training split.
+
+function card(pictures, heading, lines, verdict, kind) {
+  const entry = element("li", "", `card ${kind}`);
+  const places = choice.score && pictures[`map:${choice.score}`] ? `map:${choice.score}` : "squared error";
+  const shown = [
+    ["input", "input"],
+    ["reconstruction", "reconstr."],
+    [places, places === "squared error" ? "error" : "map"],
+  ];
+  const row = element("div", "", "pictures");
+  for (const [key, caption] of shown.filter(([key]) => pictures[key])) {
+    const [figure, image] = [element("figure"), element("img")];
+    image.src = pictures[key];
+    image.alt = key === "input" ? heading : `${caption === "reconstr." ? "its reconstruction" : `its ${caption}`}`;
+    image.onload = () => image.classList.toggle("smooth", image.naturalWidth > 64);
+    figure.append(image, element("figcaption", caption));
+    row.append(figure);
+  }
+  entry.append(row);
+  if (verdict) entry.append(element("p", verdict, "verdict"));
+  for (const line of [heading, ...lines]) entry.append(element("p", line));
+  return entry;
+}
+
+function showGallery() {
+  const { run, score, threshold } = choice;
+  byId("gallery-part").hidden = !run.images.length;
+  const [values, limit] = [run.scores[score].values, Math.fround(threshold)];
+  const verdicts = { alarm: "False alarm", miss: "Missed anomaly", right: "" };
+  const judgedImages = run.images.map((image) => {
+    const [value, anomalous] = [values[image.row], run.anomalous[image.row] === 1];
+    const verdict = value > limit === anomalous ? "right" : anomalous ? "miss" : "alarm";
+    // How far on the wrong side; rightly judged images follow from the highest score to the lowest.
+    return { ...image, value, anomalous, verdict, wrong: verdict === "right" ? -1 : Math.abs(value - limit) };
+  });
+  judgedImages.sort(
+    (one, other) =>
+      (other.verdict !== "right") - (one.verdict !== "right") ||
+      (one.wrong >= 0 ? other.wrong - one.wrong : other.value - one.value),
+  );
+  const shown = judgedImages.filter((image) => !byId("filter").value || image.verdict === byId("filter").value);
+  const wrong = judgedImages.filter((image) => image.verdict !== "right").length;
+  byId("gallery-said").textContent =
+    `${whole(shown.length)} shown. Of the ${whole(run.images.length)} images kept here (of ${whole(values.length)}), ${whole(wrong)} are misjudged at this threshold.`;
+  byId("gallery").classList.toggle("few", Object.keys(run.images[0]?.pictures ?? {}).length < 2);
+  byId("gallery").replaceChildren(
+    ...shown.map((image) => {
+      const kind = image.anomalous ? "anomalous" : "normal";
+      const lines = [`${kind}, score ${number(image.value)}`];
+      return card(
+        image.pictures,
+        `Image ${image.index}, class ${image.label}`,
+        lines,
+        verdicts[image.verdict],
+        image.verdict,
+      );
+    }),
+  );
+}
+
+function showSuspects() {
+  const { run, score } = choice;
+  const ranking = run.ranking[score] ?? [];
+  byId("suspects-part").hidden = !ranking.length;
+  if (!ranking.length) return;
+  byId("suspects-said").textContent =
+    `The ${ranking.length} highest ${score} scores among ${whole(run.looked_at[score])} normal images that were kept apart from what judges them. ${run.notes[score]} If one of them is not normal, take it out of the training data.`;
+  byId("suspects").classList.toggle("few", Object.keys(run.suspects[0].pictures).length < 2);
+  byId("suspects").replaceChildren(
+    ...ranking.map(([place, value]) => {
+      const image = run.suspects[place];
+      return card(
+        image.pictures,
+        `Image ${image.index}, class ${image.label}`,
+        [`score ${number(value)}, ${image.trained ? "left out of the bank" : "held out"}`],
+        "",
+        "",
+      );
+    }),
+  );
+}

@@ -1,0 +1,105 @@
+"""Images, what a net makes of them, and maps of what a score sees, as data URIs of a few hundred bytes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aeanomaly.evaluation.detector import Detector
+
+_LONGEST = 112  # pixels of the longest side; larger images are shrunk to it
+_LOSSLESS = 40  # pixels of the longest side up to which a PNG is smaller than a WebP
+_PALETTE = (colormaps["magma"](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8).tobytes()
+
+# The pictures of an image, by what they show: ``input``, ``reconstruction``, ``squared error``, and the name of a score
+# behind ``map:``.
+Pictures = dict[str, str]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode and without gradients; every part is then as it was."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def pictures_of(detector: Detector, images: Tensor) -> list[Pictures]:
+    """The pictures of (B, C, H, W) images in [0, 1]; none if C is neither 1 nor 3.
+
+    Maps are drawn on one scale for all images, from black to nearly white at the highest value. Where the net does not
+    reconstruct images, there is neither a reconstruction nor an error.
+    """
+    if images.shape[1] not in (1, 3):
+        return [{} for _ in images]
+    output = detector.complete(detector.net(images))
+    pictures: list[Pictures] = [{"input": _photograph(image)} for image in images]
+    # Not by a direct call: a detector without maps will do.
+    explain = getattr(detector, "explain", None)
+    maps: dict[str, Tensor] = {f"map:{name}": places for name, places in (explain(images) if explain else {}).items()}
+    if output.target.shape == images.shape and output.reconstruction.shape == images.shape:
+        for entry, image in zip(pictures, output.reconstruction, strict=True):
+            entry["reconstruction"] = _photograph(image)
+        maps["squared error"] = (output.reconstruction - output.target).square().sum(1)
+    for name, uris in _drawn(maps).items():
+        for entry, uri in zip(pictures, uris, strict=True):
+            entry[name] = uri
+    return pictures
+
+
+def _drawn(maps: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    drawn: dict[str, list[str]] = {}
+    for name, places in maps.items():
+        low, high = float(places.nan_to_num().min()), float(places.nan_to_num().max())
+        low = 0.0 if 0 <= low < high / 2 else low  # far from 0, only differences tell
+        levels = ((places.nan_to_num() - low) / max(high - low, 1e-12)).clamp(0, 1)
+        drawn[name] = [_palette_picture(one) for one in _small(levels.unsqueeze(1)).squeeze(1)]
+    return drawn
+
+
+def _small(images: Tensor) -> Tensor:
+    """(B, C, h, w), at most `_LONGEST` pixels a side."""
+    longest = max(images.shape[-2:])
+    if longest <= _LONGEST:
+        return images
+    size = [max(1, round(side * _LONGEST / longest)) for side in images.shape[-2:]]
+    return functional.interpolate(images, size=size, mode="bilinear", antialias=True)
+
+
+def _photograph(image: Tensor) -> str:
+    pixels = _bytes(_small(image.unsqueeze(0))[0].clamp(0, 1))
+    picture = Image.fromarray(pixels[0]) if len(pixels) == 1 else Image.fromarray(np.moveaxis(pixels, 0, -1).copy())
+    return _uri(picture)
+
+
+def _palette_picture(levels: Tensor) -> str:
+    pixels = _bytes(levels)
+    picture = Image.frombytes("P", pixels.shape[::-1], pixels.tobytes())
+    picture.putpalette(_PALETTE)
+    return _uri(picture if max(picture.size) <= _LOSSLESS else picture.convert("RGB"))
+
+
+def _bytes(values: Tensor) -> NDArray[np.uint8]:
+    levels: NDArray[np.uint8] = (values.nan_to_num() * 255).round().to(torch.uint8).cpu().numpy()
+    return levels
+
+
+def _uri(picture: Image.Image) -> str:
+    stream, kind = io.BytesIO(), "png" if max(picture.size) <= _LOSSLESS else "webp"
+    picture.save(stream, kind, **({"optimize": True} if kind == "png" else {"quality": 75}))
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,0 +1,137 @@
+"""The normal images of the training split that look the least normal: which of a "good" folder may not be good.
+
+An image that was learned from looks normal because of that. So only scores are used that did not see it:
+
+- **held out**: the normal validation images, on which no weight was trained.
+- **left out**: training images, by a `KNN` whose bank is all of them: the distance to the nearest *others*. The net was
+  trained on them, so one that it has learned by heart may still hide.
+
+A score that was fitted on the validation images themselves (`Score.fitted_on`) has seen them; the page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aeanomaly.evaluation.detector import Detector
+from aeanomaly.page.pictures import Pictures, pictures_of
+from aeanomaly.scores.knn import KNN
+
+_MOST_TRAINING_IMAGES = 2000  # above that, another pass over them takes too long for the end of a run
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An image: its number in the training split, its class, and whether it was trained on."""
+
+    index: int
+    label: int
+    trained_on: bool
+    pictures: Pictures
+
+
+@dataclass
+class Suspects:
+    """The most suspicious images.
+
+    Attributes:
+        images: each once, for all scores.
+        ranking: by name of the score, positions in ``images`` and scores, the most suspicious first.
+        looked_at: how many images were, by name of the score.
+        notes: by name of the score, how the images were kept apart from what judges them.
+    """
+
+    images: list[Suspect] = field(default_factory=list)
+    ranking: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    looked_at: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def find_suspects(detector: Detector, data: Any, count: int, device: torch.device) -> Suspects:
+    """The ``count`` most suspicious images by each score, of an `OneClassDataModule` that is set up.
+
+    The detector is in evaluation mode.
+    """
+    found = Suspects()
+    held_out, left_out = _held_out(detector, data, device), _left_out(detector, data, device)
+    places: dict[
+        tuple[bool, int], int
+    ] = {}  # where in `images`, by whether it was trained on, and position in its part
+    for name, scores in held_out.items():
+        images = [(False, position) for position in range(len(scores))]
+        if name in left_out:
+            images += [(True, position) for position in range(len(left_out[name]))]
+            scores = torch.cat([scores, left_out[name]])
+        worst = scores.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)[:count]
+        worst = worst[scores[worst].isfinite()]
+        pairs = zip(worst.tolist(), scores[worst].tolist(), strict=True)
+        found.ranking[name] = [(places.setdefault(images[row], len(places)), score) for row, score in pairs]
+        found.looked_at[name] = len(scores)
+        found.notes[name] = _note(detector, name, name in left_out)
+    shown: dict[tuple[bool, int], Suspect] = {}
+    for trained_on, loader, rows in (
+        (False, data.val_dataloader, data.split.val_normal),
+        (True, data.train_in_order_dataloader, data.split.train),
+    ):
+        wanted = [position for kind, position in places if kind == trained_on]
+        if wanted:
+            table = loader().dataset
+            batch = table[torch.tensor(wanted, device=table.device)]
+            pictures = pictures_of(detector, batch.image.to(device))
+            for position, label, entry in zip(wanted, batch.label.tolist(), pictures, strict=True):
+                shown[trained_on, position] = Suspect(int(rows[position]), label, trained_on, entry)
+    found.images = [shown[place] for place in places]
+    return found
+
+
+def _batches(table: Any, count: int, size: int) -> Iterator[Tensor]:
+    """The first ``count`` images of a table, not by its loader: that gives a device its share of them only."""
+    for positions in torch.arange(count, device=table.device).split(size):
+        yield table[positions].image
+
+
+def _held_out(detector: Detector, data: Any, device: torch.device) -> dict[str, Tensor]:
+    """(n,) scores of the normal validation images, which come first in their table, by name."""
+    pieces: dict[str, list[Tensor]] = {}
+    for images in _batches(data.val_dataloader().dataset, len(data.split.val_normal), data.eval_batch_size):
+        for name, judged in detector(images.to(device)).items():
+            pieces.setdefault(name, []).append(judged.score.cpu())
+    return {name: torch.cat(parts) for name, parts in pieces.items()}
+
+
+def _left_out(detector: Detector, data: Any, device: torch.device) -> dict[str, Tensor]:
+    """(N,) distances of the training images to the nearest others, by name of the scores that can leave them out."""
+    banks = {
+        name: score
+        for name, score in detector.score_modules.items()
+        if isinstance(score, KNN) and score.kind == "all" and len(score.bank) > score.k
+    }
+    count = len(data.split.train)
+    if not banks or count > _MOST_TRAINING_IMAGES:
+        return {}
+    pieces: dict[str, list[Tensor]] = {name: [] for name in banks}
+    for images in _batches(data.train_in_order_dataloader().dataset, count, data.eval_batch_size):
+        output = detector.complete(detector.net(images.to(device)))
+        for name, score in banks.items():
+            # An image is its own nearest neighbour, at distance 0: of the k + 1 nearest, k are others.
+            score.k += 1
+            try:
+                mean = score.score(output.only(score.reads))
+            finally:
+                score.k -= 1
+            pieces[name].append((mean * (score.k + 1) / score.k).cpu())
+    return {name: torch.cat(parts) for name, parts in pieces.items()}
+
+
+def _note(detector: Detector, score: str, left_out: bool) -> str:
+    text = "Validation images: no weight of the net was trained on them."
+    if detector.score_modules[score].fitted_on == "validation":
+        text += f" But {score} was fitted on what the net makes of them, so the most unusual of them may hide."
+    if left_out:
+        text += " Training images: by the distance to the nearest others; the net itself was trained on them."
+    return text

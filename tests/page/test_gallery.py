@@ -1,0 +1,117 @@
+"""Pictures of images, and which normal images are suspicious."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from aeanomaly.data.base import Arrays, OneClassDataModule
+from aeanomaly.evaluation.detector import Detector
+from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.page.pictures import evaluating, pictures_of
+from aeanomaly.page.suspects import find_suspects
+from aeanomaly.scores.knn import KNN
+from aeanomaly.scores.reconstruction import ReconstructionError
+from tests.page.parts import detector
+
+CPU = torch.device("cpu")
+
+
+class Spots(OneClassDataModule):
+    """Dim noise; a training image in 40 is bright, which nobody knows."""
+
+    def load(self) -> Arrays:
+        noise = torch.randint(0, 60, (400, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+        noise[::40] += 190
+        labels = torch.arange(400) // 40 % 2
+        return Arrays(noise, labels, noise[:40], torch.arange(40) % 2)
+
+
+def opened(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGB"))
+
+
+def test_an_input_is_shown_as_it_is_and_an_error_where_it_is() -> None:
+    judge, images = detector(), torch.zeros(2, 1, 8, 8)
+    images[0, 0, 2, 5] = 1.0
+    with evaluating(judge):
+        shown = pictures_of(judge, images)
+        error = (judge.net(images).reconstruction - images).square()[0, 0].numpy()
+    assert opened(shown[0]["input"])[2, 5].tolist() == [255, 255, 255]
+    assert opened(shown[0]["input"]).sum() == 3 * 255
+    brightness = opened(shown[0]["squared error"]).sum(2)
+    assert np.unravel_index(brightness.argmax(), brightness.shape) == np.unravel_index(error.argmax(), error.shape)
+
+
+def test_a_large_photograph_becomes_small_and_six_channels_nothing() -> None:
+    class Flat(DenseAutoencoder):
+        """For any size."""
+
+    judge = Detector(Flat([3, 200, 300], [4], 2), {"reconstruction": ReconstructionError()}, {})
+    with evaluating(judge):
+        (shown,) = pictures_of(judge, torch.rand(1, 3, 200, 300))
+    assert opened(shown["input"]).shape == (75, 112, 3)
+    assert len(shown["input"]) < 12_000
+    assert pictures_of(judge, torch.rand(2, 6, 8, 8)) == [{}, {}]
+
+
+def test_modes_are_put_back_part_by_part() -> None:
+    judge = detector().train()
+    judge.net.eval()
+    with evaluating(judge):
+        assert not judge.training
+        assert not torch.is_grad_enabled()
+    assert (judge.training, judge.net.training) == (True, False)
+
+
+@pytest.fixture
+def data() -> Spots:
+    module = Spots(normal_classes=[0], val_fraction=0.2, split_seed=3)
+    module.setup()
+    return module
+
+
+def vectors(table: Tensor) -> np.ndarray:
+    return (table.flatten(1).double() / 255).numpy()
+
+
+def test_bright_images_among_the_good_ones_are_found_without_having_been_seen(data: Spots) -> None:
+    score = KNN("target", k=3, metric="euclidean")
+    judge = Detector(DenseAutoencoder([1, 8, 8], [16], 3), {"knn": score}, {})
+    arrays = data.load()
+    with evaluating(judge):
+        train = data.train_in_order_dataloader().dataset[torch.arange(len(data.split.train))].image
+        score.fit(judge.net(train))
+        found = find_suspects(judge, data, 10, CPU)
+    assert (score.k, found.looked_at["knn"]) == (3, 200)
+    ranking = {found.images[place].index: value for place, value in found.ranking["knn"]}
+    normal = torch.cat([data.split.train, data.split.val_normal])
+    bright = [row for row in normal.tolist() if row % 40 == 0]
+    assert set(list(ranking)[: len(bright)]) == set(bright)
+    # Independently: distances to the bank, for a training image without itself.
+    bank = vectors(arrays.train_images[data.split.train])
+    neighbours = NearestNeighbors().fit(bank)
+    for place, value in found.ranking["knn"]:
+        image = found.images[place]
+        row = vectors(arrays.train_images[[image.index]])
+        distances = neighbours.kneighbors(row, 4)[0][0]
+        assert value == pytest.approx(distances[1:].mean() if image.trained_on else distances[:3].mean(), rel=1e-3)
+        assert (image.index in data.split.train) == image.trained_on
+        assert (opened(image.pictures["input"])[..., 0] == arrays.train_images[image.index, 0].numpy()).all()
+    assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
+
+
+def test_a_score_without_a_bank_judges_held_out_images_only(data: Spots) -> None:
+    judge = detector()
+    with evaluating(judge):
+        found = find_suspects(judge, data, 5, CPU)
+    assert found.looked_at["reconstruction"] == len(data.split.val_normal)
+    assert not any(image.trained_on for image in found.images)
+    assert {image.index for image in found.images} <= set(data.split.val_normal.tolist())
