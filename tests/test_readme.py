@@ -10,6 +10,7 @@ import pytest
 
 from aeanomaly.commands.main import main
 from tests.conftest import REPOSITORY
+from tests.data.picture_files import fill
 
 README = (REPOSITORY / "README.md").read_text()
 PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
@@ -38,6 +39,7 @@ def test_every_other_command_runs_in_order(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
     assert commands()
+    fill(tmp_path, pictures_good=130, pictures_new=3, later=2)
     assert main(["fit", "--config", "configs/debug.yaml"]) == 0  # the main job, which the reader has run before
     for command in commands():
         if command.startswith("tensorboard "):
@@ -47,7 +49,8 @@ def test_every_other_command_runs_in_order(tmp_path: Path, monkeypatch: pytest.M
         assert words[:3] == ["python", "-m", "aeanomaly"], command
         small = ["--trainer.max_epochs", "1", "--trainer.check_val_every_n_epoch", "1"] if words[3] == "fit" else []
         if "configs/best.yaml" in words:  # it has no digits of its own to be replaced by
-            small = ["--data", "aeanomaly.data.sources.digits.Digits", "--data.anomaly_classes", "[0]"]
+            digits = ["--data", "aeanomaly.data.sources.digits.Digits", "--data.anomaly_classes", "[0]"]
+            small = ["--data.size", "32"] if "configs/data/folder.yaml" in words else digits
             small += ["--trainer.max_steps", "5", "--trainer.val_check_interval", "5"]
         assert main([*words[3:], *small]) == 0, command
 
