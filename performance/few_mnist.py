@@ -22,4 +22,4 @@ class FewMNIST(MNIST):
 
     def load(self) -> Arrays:
         """The first images."""
-        return Arrays(*(part[: self.images] for part in super().load()))
+        return Arrays(*(part[: self.images] for part in super().load()[:4]))

@@ -44,7 +44,7 @@ def test_a_dataset(project: Path) -> None:
 
 
 def test_images_in_files(project: Path) -> None:
-    for part, count in (("train", 300), ("test", 60)):
+    for part, count in (("train", 600), ("test", 60)):
         np.save(f"{part}_images.npy", np.random.default_rng(0).integers(0, 256, (count, 8, 8), dtype=np.uint8))
         np.save(f"{part}_labels.npy", np.arange(count) % 3)
     metrics = fit(project, "files.yaml")

@@ -85,7 +85,7 @@ class PatchKNN(Score):
     def map(self, output: Output) -> Tensor:
         """(B, h, w) distances."""
         field = self._field(output)
-        return self.knn.score(self._places(field)).view(len(field), *field.shape[2:])
+        return self.knn.score(self._places(field)).view(-1, *field.shape[2:])
 
     def _field(self, output: Output) -> Tensor:
         field = output.tensors()[self.field]

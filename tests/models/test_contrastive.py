@@ -50,6 +50,7 @@ def test_what_scores_may_read_has_the_shapes_that_are_told() -> None:
     assert shapes == {
         "code": (7, 6),
         "reconstruction": (7, 10, 5, 5),
+        "features.grid": (7, 10, 5, 5),
         "target": (7, 10, 5, 5),
         "features.pooled": (7, 10),
         "features.layer1": (7, 72),

@@ -38,8 +38,9 @@ def save_onnx(program: ExportedProgram, outputs: Sequence[str], about: dict[str,
 
     try:
         with quiet():
+            # The optimiser takes a small number that is added for a zero, and 0 / 0 for a flat image is the end of it.
             made = torch.onnx.export(
-                program, (), dynamo=True, input_names=[INPUT], output_names=list(outputs), verbose=False
+                program, (), input_names=[INPUT], output_names=list(outputs), dynamo=True, optimize=False, verbose=False
             )
     except OnnxExporterError as error:
         cause: BaseException = error

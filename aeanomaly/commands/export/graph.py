@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,7 @@ class _Fixed(Detector):
         for name in names:
             self.calibrations[name] = detector.calibration(name)
         self._values = {name: detector.threshold_values(name) for name in names}
-        self.reached = ["the net"]
+        self.reached = SimpleNamespace(part="the net")  # a list would be put back as it was after a failure
 
     def threshold_values(self, score: str) -> dict[str, float]:
         """Those of the detector, found when this was made."""
@@ -86,7 +87,7 @@ class _Fixed(Detector):
 
     def score(self, name: str, output: Output) -> Tensor:
         """As that of the detector; remembers how far it came."""
-        self.reached.append(f"score {name!r}")
+        self.reached.part = f"score {name!r}"
         return super().score(name, output)
 
 
@@ -101,7 +102,7 @@ def trace(graph: Graph, images: Tensor) -> ExportedProgram:
     Raises:
         UserError: if a part of it does something that no graph can, such as a choice by a value.
     """
-    graph.detector.reached[1:] = []
+    graph.detector.reached.part = "the net"
     try:
         with torch.no_grad(), quiet():
             # At least three, and no more needed: sizes of 0 and 1 are taken for constants.
@@ -115,7 +116,7 @@ def trace(graph: Graph, images: Tensor) -> ExportedProgram:
         raise
     except Exception as error:  # whatever a net or a score of the user's does that cannot be traced
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{graph.detector.reached[-1]} cannot be exported: {reason}") from error
+        raise UserError(f"{graph.detector.reached.part} cannot be exported: {reason}") from error
 
 
 def memory_per_image(program: ExportedProgram) -> int:
