@@ -58,11 +58,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="what images are: uint8 from 0 to 255, or float32 from 0 to 1 (default: uint8)",
     )
     add(
-        "--image-shape",
-        type=int,
-        nargs=3,
-        metavar=("C", "H", "W"),
-        help="for a net that takes images of any size, where neither checkpoint nor run says which it was trained on",
+        "--allow-import",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="import what the checkpoint names from here too, besides aeanomaly, torch, torchvision and lightning",
     )
     return parser
 
@@ -81,8 +81,6 @@ def main(options: Sequence[str]) -> int:
     suffix = SUFFIXES[args.format]
     if args.out is not None and (args.out.suffix != suffix or args.out.is_dir()):
         raise UserError(f"export: --out must be a file that ends in {suffix}, got {str(args.out)!r}")
-    if args.image_shape is not None and min(args.image_shape) < 1:
-        raise UserError(f"export: --image-shape must be at least 1 each, got {args.image_shape}")
     missing = [name for name in _PACKAGES if args.format == "onnx" and importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"export to ONNX needs {', '.join(missing)}: pip install 'aeanomaly[export]'")

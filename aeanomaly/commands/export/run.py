@@ -15,10 +15,10 @@ from aeanomaly.commands.export import check, formats
 from aeanomaly.commands.export.command import SUFFIXES
 from aeanomaly.commands.export.graph import Graph, memory_per_image, trace
 from aeanomaly.commands.export.images import images_of_run, random_images
-from aeanomaly.commands.export.loading import find_checkpoint, load_detector
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
-from aeanomaly.runs.reading import run_of_checkpoint
+from aeanomaly.inference.restoring import restore
+from aeanomaly.runs.reading import find_checkpoint, run_of_checkpoint
 
 _CHECKED = 56  # images
 
@@ -30,10 +30,10 @@ def run_export(args: argparse.Namespace) -> None:
         UserError: see the command; nothing is written then.
     """
     checkpoint = find_checkpoint(args.ckpt_path)
-    detector, shape = load_detector(checkpoint)
+    detector, shape, _ = restore(checkpoint, args.allow_import)
     run = run_of_checkpoint(checkpoint)
     out: Path = args.out or (run or checkpoint.parent) / f"model{SUFFIXES[args.format]}"
-    images, which = _images_to_check(run, shape or (tuple(args.image_shape) if args.image_shape else None))
+    images, which = _images_to_check(run, shape)
     if args.input == "float32":
         images = images / 255
     graph = Graph(detector, args.scores)
@@ -54,17 +54,15 @@ def run_export(args: argparse.Namespace) -> None:
     )
 
 
-def _images_to_check(run: Path | None, shape: tuple[int, int, int] | None) -> tuple[Tensor, str]:
+def _images_to_check(run: Path | None, shape: tuple[int, int, int]) -> tuple[Tensor, str]:
     """(N, C, H, W) uint8 images, and what they are."""
     try:
         images = images_of_run(run, _CHECKED)
-        if shape in (None, tuple(images.shape[1:])):
+        if shape == tuple(images.shape[1:]):
             return images, "test images of its run"
         reason = f"those of its run are {list(images.shape[1:])}"
     except UserError as error:
         reason = str(error)
-    if shape is None:
-        raise UserError(f"export: the net takes images of any size, so --image-shape C H W must be given: {reason}")
     return random_images(shape, _CHECKED), f"random images (test images cannot be had: {reason})"
 
 
