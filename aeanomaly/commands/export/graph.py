@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 
 from aeanomaly.errors import UserError, suggestion
 from aeanomaly.evaluation.detector import Detector
@@ -122,7 +123,8 @@ def trace(graph: Graph, images: Tensor) -> ExportedProgram:
 def memory_per_image(program: ExportedProgram) -> int:
     """Bytes that the largest tensor of a graph takes for each image of a batch."""
     sizes = [0]
-    for node in program.graph.nodes:
+    graphs = [part.graph for part in program.graph_module.modules() if isinstance(part, GraphModule)]
+    for node in (node for graph in graphs for node in graph.nodes):  # what runs without autocast is a graph of its own
         value = node.meta.get("val")
         if isinstance(value, Tensor) and any(not isinstance(side, int) for side in value.shape):
             sizes.append(math.prod(side for side in value.shape if isinstance(side, int)) * value.element_size())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aeanomaly.commands.export.check import check
 from aeanomaly.commands.export.formats import open_onnx, save_onnx
-from aeanomaly.commands.export.graph import Graph, trace
+from aeanomaly.commands.export.graph import Graph, memory_per_image, trace
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.evaluation.thresholds import FalseAlarmRate
@@ -87,6 +87,14 @@ def test_a_score_that_cannot_be_traced_is_named() -> None:
     detector = Detector(DenseAutoencoder(SHAPE, [6], 2), {"choosing": Choosing()}, {}).eval()
     with pytest.raises(UserError, match="score 'choosing' cannot be exported"):
         trace(Graph(detector), of_bytes(1, 1))
+
+
+def test_the_memory_counts_the_similarities_to_a_bank() -> None:
+    score = KNN("target", metric="euclidean")
+    score.bank, score.centre = torch.randn(5000, 180), torch.zeros(180)
+    detector = Detector(DenseAutoencoder(SHAPE, [6], 2), {"knn": score}, {}).eval()
+    detector.calibration("knn").fit(torch.rand(30))
+    assert memory_per_image(trace(Graph(detector), of_bytes(1, 1))) == 5000 * 4
 
 
 def test_more_than_a_file_of_onnx_can_hold_is_refused(tmp_path: Path) -> None:
