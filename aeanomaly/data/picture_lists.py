@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from aeanomaly.errors import UserError
 
-_ENDINGS = (
+ENDINGS = (  # of the names of picture files
     *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".pbm", ".pnm"),
     *(".tga", ".jp2", ".avif", ".heic", ".heif"),
 )
@@ -84,7 +84,7 @@ def _pictures(root: Path, below: str) -> Iterator[str]:
     for name, is_folder in _entries(root / below):
         if is_folder:
             yield from _pictures(root, f"{below}/{name}")
-        elif name.lower().endswith(_ENDINGS):
+        elif name.lower().endswith(ENDINGS):
             yield f"{below}/{name}"
 
 

@@ -7,12 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from aeanomaly.data.picture_lists import ENDINGS
 from aeanomaly.errors import UserError
-
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".pbm", ".pnm"),
-    *(".tga", ".jp2", ".avif", ".heic", ".heif"),
-)
 
 
 class Listing:
@@ -54,7 +50,7 @@ class Listing:
         self.array = Path(arrays[0]) if arrays else None
         self.count = 0 if arrays else sum(1 for _ in self)
         if not self.count and not arrays:
-            raise UserError(f"--images: no picture in {', '.join(words)} (no {', '.join(SUFFIXES[:3])}, ...)")
+            raise UserError(f"--images: no picture in {', '.join(words)} (no {', '.join(ENDINGS[:3])}, ...)")
 
     def __iter__(self) -> Iterator[str]:
         for path in self._found:
@@ -62,7 +58,7 @@ class Listing:
 
 
 def _is_picture(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(ENDINGS)
 
 
 def _walk(folder: str) -> Iterator[str]:
