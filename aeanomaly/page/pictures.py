@@ -49,9 +49,7 @@ def pictures_of(detector: Detector, images: Tensor) -> list[Pictures]:
         return [{} for _ in images]
     output = detector.complete(detector.net(images))
     pictures: list[Pictures] = [{"input": _photograph(image)} for image in images]
-    # Not by a direct call: a detector without maps will do.
-    explain = getattr(detector, "explain", None)
-    maps: dict[str, Tensor] = {f"map:{name}": places for name, places in (explain(images) if explain else {}).items()}
+    maps = {f"map:{name}": places for name, places in detector.maps(output, images.shape[-2:]).items()}
     if output.target.shape == images.shape and output.reconstruction.shape == images.shape:
         for entry, image in zip(pictures, output.reconstruction, strict=True):
             entry["reconstruction"] = _photograph(image)
