@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,21 @@ def write_whole(path: Path, content: bytes | str) -> None:
     Raises:
         UserError: if the place cannot be written to.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # not that of `tempfile`, whose files are private
+    with written_whole(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``, with the same suffix, that becomes ``path`` at the end; after an error nothing.
+
+    Raises:
+        UserError: if the place cannot be written to.
+    """
+    partial = path.with_name(f".{uuid.uuid4().hex}.{path.name}")  # not that of `tempfile`, whose files are private
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        yield partial
         partial.replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from aeanomaly.commands.export.images import images_of_run, random_images
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.inference.restoring import restore
+from aeanomaly.runs.files import written_whole
 from aeanomaly.runs.reading import find_checkpoint, run_of_checkpoint
 
 _CHECKED = 56  # images
@@ -79,15 +78,7 @@ def _write(
         "onnx": (formats.save_onnx, formats.open_onnx),
         "torch": (formats.save_torch, formats.open_torch),
     }[kind]
-    partial = out.with_name(f".{uuid.uuid4().hex}{out.suffix}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(out) as partial:
         save(program, graph.output_names(), about, partial)
         largest = check.check(read(partial), detector, graph.names, images)
-        partial.replace(out)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):  # mostly because it has its name by now
-            partial.unlink()
     return memory_per_image(program), largest
