@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     from aeanomaly.commands.fit.python import fit
     from aeanomaly.errors import UserError
     from aeanomaly.inference.anomaly_detector import AnomalyDetector, Prediction, load
+    from aeanomaly.inference.outlier_detector import OutlierDetector
 
 __version__ = "0.1.0"
-__all__ = ["AnomalyDetector", "Prediction", "UserError", "fit", "load"]
+__all__ = ["AnomalyDetector", "OutlierDetector", "Prediction", "UserError", "fit", "load"]
 
 # What users of the library need, and where it is at home. Nothing is imported before it is asked for.
 _HOMES = {
     "fit": "aeanomaly.commands.fit.python",
     "UserError": "aeanomaly.errors",
+    "OutlierDetector": "aeanomaly.inference.outlier_detector",
 } | dict.fromkeys(("AnomalyDetector", "Prediction", "load"), "aeanomaly.inference.anomaly_detector")
 
 

@@ -81,4 +81,7 @@ def test_what_may_look_at_anomalies_is_refused(monitor: str) -> None:
 
 
 def test_what_does_without_anomalies_is_allowed() -> None:
-    refuse_anomalous_monitors([None, "val/loss", "train/loss", "train/kl", "val/normal_accuracy/kmeans@alarm5"])
+    allowed = [None, "val/loss", "train/loss", "train/kl", "val/normal_accuracy/kmeans@alarm5"]
+    refuse_anomalous_monitors(allowed)
+    with pytest.raises(UserError, match="val/auroc/kmeans"):  # and nothing before it is named
+        refuse_anomalous_monitors([*allowed, "val/auroc/kmeans"])

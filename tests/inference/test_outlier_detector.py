@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from aeanomaly.inference.outlier_detector import OutlierDetector
 from aeanomaly.models.dense import DenseAutoencoder
-from aeanomaly.sklearn import OutlierDetector
 
 
 def small(shape: tuple[int, int, int]) -> DenseAutoencoder:
