@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -107,13 +108,50 @@ class AnomalyDetector:
             raise UserError("there are no images to score")
         return {name: _together([judgements[name] for judgements in judged]) for name in self.score_names}
 
+    @cached_property
+    def mapped(self) -> list[str]:
+        """The scores that give a map of what this net makes of images; found by having it look at a black one."""
+        with torch.inference_mode():
+            return list(self.detector.explain(torch.zeros((1, *self.image_shape), device=self.device)))
+
+    def explain(self, images: Images) -> dict[str, NDArray[np.float32]]:
+        """Where the images are anomalous: (N, H, W) maps in the size of the net's images, by the name of the score.
+
+        Each score has its own unit, and some give no map. All maps are in memory: 4 H W bytes for each image and score.
+
+        Raises:
+            UserError: if no score gives a map, there are no images, or for what is no image that the net can take.
+        """
+        self.require_maps()
+        mapped = [self.explain_batch(batch)[1] for batch in batches(images, self.geometry, self.batch_size)]
+        if not mapped:
+            raise UserError("there are no images to explain")
+        return {name: torch.cat([maps[name] for maps in mapped]).numpy() for name in self.mapped}
+
+    def require_maps(self) -> None:
+        """Refuse a checkpoint whose scores cannot say where.
+
+        Raises:
+            UserError: if none of them gives a map; it names those that would.
+        """
+        if not self.mapped:
+            raise UserError(
+                f"no score of the checkpoint gives a map (it has {', '.join(self.score_names)}): train anew with a "
+                "PatchKNN, by --config configs/scores/where.yaml behind best.yaml or pure.yaml, or with a "
+                "ReconstructionError"
+            )
+
+    @torch.inference_mode()
+    def explain_batch(self, images: Tensor) -> tuple[dict[str, Judgement], dict[str, Tensor]]:
+        """As `judge_batch` and `explain`, for a (B, C, H, W) tensor that the net looks at once."""
+        output = self.detector.output(images.to(self.device))
+        maps = self.detector.maps(output, images.shape[-2:])
+        return _on_cpu(self.detector.judge(output)), {name: places.cpu() for name, places in maps.items()}
+
     @torch.inference_mode()
     def judge_batch(self, images: Tensor) -> dict[str, Judgement]:
         """As `judge`, for a (B, C, H, W) tensor of what the net takes; the result is on the CPU."""
-        return {
-            name: Judgement(score.cpu(), p_value.cpu(), {key: flags.cpu() for key, flags in decision.items()})
-            for name, (score, p_value, decision) in self.detector(images.to(self.device)).items()
-        }
+        return _on_cpu(self.detector(images.to(self.device)))
 
 
 def load(
@@ -151,6 +189,13 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"there is no device {name!r} here: {str(error).splitlines()[0]}") from None
     return device
+
+
+def _on_cpu(judged: dict[str, Judgement]) -> dict[str, Judgement]:
+    return {
+        name: Judgement(score.cpu(), p_value.cpu(), {key: flags.cpu() for key, flags in decision.items()})
+        for name, (score, p_value, decision) in judged.items()
+    }
 
 
 def _together(judged: list[Judgement]) -> Prediction:
