@@ -16,6 +16,7 @@ from torch import Tensor
 from aeanomaly.data.pictures import Geometry
 from aeanomaly.errors import UserError, suggestion
 from aeanomaly.evaluation.detector import Detector, Judgement
+from aeanomaly.evaluation.discoveries import discoveries
 from aeanomaly.inference.images import Images, batches
 from aeanomaly.inference.restoring import restore
 
@@ -86,16 +87,29 @@ class AnomalyDetector:
         """
         return self.predict(images, score).score
 
-    def predict(self, images: Images, score: str | None = None) -> Prediction:
+    def predict(
+        self, images: Images, score: str | None = None, false_discovery_rate: float | None = None
+    ) -> Prediction:
         """Scores, p-values and decisions of the images by the main score, or the one of this name.
 
+        Args:
+            images: see the class.
+            score: its name.
+            false_discovery_rate: such as 0.1, for a further decision, named ``fdr0.1``: of the images that it flags
+                among these, at most this share is normal in expectation, see `aeanomaly.evaluation.discoveries`.
+
         Raises:
-            UserError: as `score`.
+            UserError: as `score`, or if the rate is not in (0, 1).
         """
         name = score or self.main
         if name not in self.score_names:
             raise UserError(f"the checkpoint has no score {name!r}; {suggestion(name, self.score_names)}")
-        return self.judge(images)[name]
+        if false_discovery_rate is None:
+            return self.judge(images)[name]
+        discoveries(np.empty(0), false_discovery_rate)  # a rate that is none is told of before images are judged
+        found = self.judge(images)[name]
+        flagged = discoveries(found.p_value, false_discovery_rate)
+        return found._replace(decision={**found.decision, f"fdr{false_discovery_rate:g}": flagged})
 
     def judge(self, images: Images) -> dict[str, Prediction]:
         """What every score says of the images, by its name.

@@ -37,7 +37,7 @@ go into predictions.csv of a run.
 """
 
 # Options that tell of pictures: without one of them the command is the Trainer's verb.
-_OWN = {"--images", "--out", "--threshold", "--resume", "--on-error", "--heatmaps"}
+_OWN = {"--images", "--out", "--threshold", "--resume", "--on-error", "--heatmaps", "--false-discovery-rate", "--drift"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,6 +66,19 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME|VALUE",
         help="decide by this threshold of the checkpoint, or by a value for its main score, or by SCORE=VALUE "
         "(default: every threshold of the checkpoint)",
+    )
+    add(
+        "--false-discovery-rate",
+        type=_share,
+        metavar="Q",
+        help="add a column with the discoveries of the main score: of those flagged among all pictures of this "
+        "command, at most this share is normal in expectation (Benjamini and Hochberg)",
+    )
+    add(
+        "--drift",
+        action="store_true",
+        help="warn if the main score of the pictures does not look as it did for held-out normal ones "
+        "(Kolmogorov-Smirnov); many anomalies among them look the same as a change of camera or light",
     )
     add("--batch", type=_count, metavar="N", help="pictures that are scored at a time (default: by their size)")
     add("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
@@ -129,3 +142,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 < float(text) < 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")

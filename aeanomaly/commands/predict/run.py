@@ -20,6 +20,7 @@ from torch import Tensor
 from aeanomaly.commands.predict.listing import Listing
 from aeanomaly.commands.predict.result_file import ResultFile, harmless
 from aeanomaly.commands.predict.thresholds import choose_threshold
+from aeanomaly.commands.predict.together import add_discoveries, look_for_drift
 from aeanomaly.commands.process_settings import command_process
 from aeanomaly.data.sources.array_files import open_array
 from aeanomaly.errors import UserError
@@ -76,6 +77,11 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
                     bar.advance(task, len(piece))
             if not table.count:
                 raise UserError(f"none of the {count:,} pictures can be read")
+            said = heat_maps.said() if heat_maps else []
+            if args.false_discovery_rate is not None:
+                said.append(add_discoveries(table, detector, args.false_discovery_rate))
+            if args.drift:
+                said.append(look_for_drift(table, detector))
         except BaseException:
             table.leave()
             if table.count:
@@ -88,7 +94,7 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
             print(f"Skipped: {skipped:,} that cannot be read")
         for name, number in table.above.items():
             print(f"Above {name}: {number:,} of {table.count:,}")
-        for line in heat_maps.said() if heat_maps else ():
+        for line in said:
             print(line)
         print(f"Checkpoint: {checkpoint}\nWritten: {args.out}")
 
