@@ -40,7 +40,9 @@ def test_config_instantiates(path: Path, tmp_path: Path, monkeypatch: pytest.Mon
         words = ["fit", "--config", DEBUG, "--config", str(path)]
         if "net" in yaml.safe_load(path.read_text()).get("model", {}).get("net", {}).get("init_args", {}):
             words += ["--model.net.net.image_shape", "[1,8,8]"]  # a net over a net says it for MNIST
-    if path.stem in ("base", "best", "pure"):  # everything but the download
+    if path.stem == "where":  # a score beside those of best.yaml
+        words[2] = str(FOLDER / "best.yaml")
+    if path.stem in ("base", "best", "pure", "where"):  # everything but the download
         words += ["--data", "aeanomaly.data.sources.digits.Digits", "--data.anomaly_classes", "[0]"]
         words += ["--trainer.accelerator", "cpu"]
     if path.stem == "base":  # the two others take images of any size
@@ -82,6 +84,19 @@ def test_the_callbacks_are_listed_once(
     (tmp_path / "own.yaml").write_text(f"trainer: {{callbacks+: [{{class_path: {own}}}]}}")
     shown = configured(capsys, "--config", DEBUG, "--config", "own.yaml")
     assert [entry["class_path"] for entry in shown["trainer"]["callbacks"]] == [*listed, own]
+
+
+@pytest.mark.parametrize("name", ["best", "pure"])
+def test_where_adds_a_score_with_a_map_and_changes_none(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--config", str(FOLDER / f"{name}.yaml")]
+    plain = configured(capsys, *words)
+    shown = configured(capsys, *words, "--config", str(FOLDER / "scores" / "where.yaml"))
+    assert list(shown["model"]["scores"]) == ["pooled", "layer1", "layer2", "code", "patches", "fusion"]
+    added = shown["model"]["scores"].pop("patches")
+    assert added["class_path"] == "aeanomaly.scores.patch_knn.PatchKNN"
+    drawing = shown["trainer"]["callbacks"].pop()
+    assert drawing["class_path"] == "aeanomaly.callbacks.heat_maps.HeatMaps"
+    assert shown == plain
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,16 @@ def test_ci_runs_the_two_set_up_commands_as_printed() -> None:
 
 def commands() -> list[str]:
     lines = [line for block in OTHERS for line in block.replace("\\\n", " ").splitlines()]
-    return [joined(line.partition("  #")[0]) for line in lines if line.strip() and not line.startswith("#")]
+    installing = ("#", "python3 -m venv ", "pip install ")  # .ci/run does
+    return [joined(line.partition("  #")[0]) for line in lines if line.strip() and not line.startswith(installing)]
+
+
+def test_own_pictures_are_reported_on_in_three_commands() -> None:
+    """Two of them install, as the first block of the page does."""
+    (block,) = [block for block in OTHERS if "pip install" in block]
+    venv, install, fit = map(joined, block.replace("\\\n", " ").splitlines())
+    assert f"{venv} && {install} &&" in joined(INSTALL)
+    assert "--config configs/scores/where.yaml" in fit
 
 
 def test_every_other_command_runs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +48,7 @@ def test_every_other_command_runs_in_order(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
     assert commands()
+    own = Path()
     fill(tmp_path, pictures_good=130, pictures_new=3, later=2)
     assert main(["fit", "--config", "configs/debug.yaml"]) == 0  # the main job, which the reader has run before
     for command in commands():
@@ -52,7 +62,14 @@ def test_every_other_command_runs_in_order(tmp_path: Path, monkeypatch: pytest.M
             digits = ["--data", "aeanomaly.data.sources.digits.Digits", "--data.anomaly_classes", "[0]"]
             small = ["--data.size", "32"] if "configs/data/folder.yaml" in words else digits
             small += ["--trainer.max_steps", "5", "--trainer.val_check_interval", "5"]
+        if "--heatmaps" in words:  # of a reader whose first run is that of the pictures
+            words[words.index("lightning_logs/version_0")] = str(own)
         assert main([*words[3:], *small]) == 0, command
+        if "configs/scores/where.yaml" in words:
+            own = max(Path("lightning_logs").iterdir(), key=lambda run: int(run.name.partition("_")[2]))
+            assert '"map:patches": "data:image' in (own / "report.html").read_text()
+            assert (own / "figures" / "heat_maps_patches.png").is_file()
+    assert sorted(path.name for path in Path("heatmaps").iterdir()) == [f"00{row}.png.patches.png" for row in range(2)]
 
 
 def test_files_that_are_linked_exist() -> None:

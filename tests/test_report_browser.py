@@ -170,6 +170,21 @@ def test_misjudged_images_come_first_at_every_threshold(page: Page, single: Path
     assert page.evaluate("[...document.images].every((image) => image.alt)")
 
 
+def test_a_score_without_a_map_borrows_one(page: Page, runs: list[ScoredRun], tmp_path: Path) -> None:
+    """As in a run of best.yaml with where.yaml: nets of features have no error of pixels, and one score gives a map."""
+    shown, file = gallery(runs[0], 4), tmp_path / "borrowed.html"
+    for pictures in shown.test.values():
+        pictures["map:kmeans"] = pictures.pop("map:reconstruction")
+        for name in ("squared error", "reconstruction"):
+            del pictures[name]
+    file.write_text(render([Entry("run", runs[0], shown)]), encoding="utf-8")
+    page.goto(file.as_uri())
+    captions = page.locator("#gallery .card").first.locator("figcaption")
+    expect(captions).to_have_text(["input", "kmeans map"])
+    page.get_by_role("combobox", name="Score").select_option("kmeans")
+    expect(captions).to_have_text(["input", "map"])
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_fits_any_width_and_either_scheme(page: Page, both: Path, scheme: str, width: int) -> None:

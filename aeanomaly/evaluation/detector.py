@@ -88,13 +88,24 @@ class Detector(nn.Module):
             output = output.with_again(getattr(self.net, "again", self.net)(output.reconstruction))
         return output.float()
 
+    def output(self, images: Tensor) -> Output:
+        """What the scores read of (B, C, H, W) images, as for `forward`."""
+        return self.complete(self.net(images / 255 if images.dtype == torch.uint8 else images))
+
     def forward(self, images: Tensor) -> dict[str, Judgement]:
         """Judge (B, C, H, W) images, uint8 in 0..255 or floating-point in [0, 1], by every score.
 
         Raises:
             UserError: if a score needs fitting and was not fitted.
         """
-        output = self._output(images)
+        return self.judge(self.output(images))
+
+    def judge(self, output: Output) -> dict[str, Judgement]:
+        """As `forward`, for an output in float32.
+
+        Raises:
+            UserError: if a score needs fitting and was not fitted.
+        """
         judgements = {}
         for name in self.scores:
             score = self.score(name, output)
@@ -110,7 +121,7 @@ class Detector(nn.Module):
         Raises:
             UserError: if such a score needs fitting and was not fitted.
         """
-        return self.maps(self._output(images), images.shape[-2:])
+        return self.maps(self.output(images), images.shape[-2:])
 
     def maps(self, output: Output, size: Sequence[int]) -> dict[str, Tensor]:
         """(B, *size) maps for an output in float32, resized bilinearly, by the name of each score that has one.
@@ -134,9 +145,6 @@ class Detector(nn.Module):
         """
         score = self._fitted(name)
         return score.score(output.only(score.reads))
-
-    def _output(self, images: Tensor) -> Output:
-        return self.complete(self.net(images / 255 if images.dtype == torch.uint8 else images))
 
     def _fitted(self, name: str) -> Score:
         score = self.score_modules[name]

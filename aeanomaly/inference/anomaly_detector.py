@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from aeanomaly.data.pictures import Geometry
 from aeanomaly.errors import UserError, suggestion
 from aeanomaly.evaluation.detector import Detector, Judgement
+from aeanomaly.evaluation.discoveries import discoveries
 from aeanomaly.inference.images import Images, batches
 from aeanomaly.inference.restoring import restore
 
@@ -85,16 +87,29 @@ class AnomalyDetector:
         """
         return self.predict(images, score).score
 
-    def predict(self, images: Images, score: str | None = None) -> Prediction:
+    def predict(
+        self, images: Images, score: str | None = None, false_discovery_rate: float | None = None
+    ) -> Prediction:
         """Scores, p-values and decisions of the images by the main score, or the one of this name.
 
+        Args:
+            images: see the class.
+            score: its name.
+            false_discovery_rate: such as 0.1, for a further decision, named ``fdr0.1``: of the images that it flags
+                among these, at most this share is normal in expectation, see `aeanomaly.evaluation.discoveries`.
+
         Raises:
-            UserError: as `score`.
+            UserError: as `score`, or if the rate is not in (0, 1).
         """
         name = score or self.main
         if name not in self.score_names:
             raise UserError(f"the checkpoint has no score {name!r}; {suggestion(name, self.score_names)}")
-        return self.judge(images)[name]
+        if false_discovery_rate is None:
+            return self.judge(images)[name]
+        discoveries(np.empty(0), false_discovery_rate)  # a rate that is none is told of before images are judged
+        found = self.judge(images)[name]
+        flagged = discoveries(found.p_value, false_discovery_rate)
+        return found._replace(decision={**found.decision, f"fdr{false_discovery_rate:g}": flagged})
 
     def judge(self, images: Images) -> dict[str, Prediction]:
         """What every score says of the images, by its name.
@@ -107,13 +122,50 @@ class AnomalyDetector:
             raise UserError("there are no images to score")
         return {name: _together([judgements[name] for judgements in judged]) for name in self.score_names}
 
+    @cached_property
+    def mapped(self) -> list[str]:
+        """The scores that give a map of what this net makes of images; found by having it look at a black one."""
+        with torch.inference_mode():
+            return list(self.detector.explain(torch.zeros((1, *self.image_shape), device=self.device)))
+
+    def explain(self, images: Images) -> dict[str, NDArray[np.float32]]:
+        """Where the images are anomalous: (N, H, W) maps in the size of the net's images, by the name of the score.
+
+        Each score has its own unit, and some give no map. All maps are in memory: 4 H W bytes for each image and score.
+
+        Raises:
+            UserError: if no score gives a map, there are no images, or for what is no image that the net can take.
+        """
+        self.require_maps()
+        mapped = [self.explain_batch(batch)[1] for batch in batches(images, self.geometry, self.batch_size)]
+        if not mapped:
+            raise UserError("there are no images to explain")
+        return {name: torch.cat([maps[name] for maps in mapped]).numpy() for name in self.mapped}
+
+    def require_maps(self) -> None:
+        """Refuse a checkpoint whose scores cannot say where.
+
+        Raises:
+            UserError: if none of them gives a map; it names those that would.
+        """
+        if not self.mapped:
+            raise UserError(
+                f"no score of the checkpoint gives a map (it has {', '.join(self.score_names)}): train anew with a "
+                "PatchKNN, by --config configs/scores/where.yaml behind best.yaml or pure.yaml, or with a "
+                "ReconstructionError"
+            )
+
+    @torch.inference_mode()
+    def explain_batch(self, images: Tensor) -> tuple[dict[str, Judgement], dict[str, Tensor]]:
+        """As `judge_batch` and `explain`, for a (B, C, H, W) tensor that the net looks at once."""
+        output = self.detector.output(images.to(self.device))
+        maps = self.detector.maps(output, images.shape[-2:])
+        return _on_cpu(self.detector.judge(output)), {name: places.cpu() for name, places in maps.items()}
+
     @torch.inference_mode()
     def judge_batch(self, images: Tensor) -> dict[str, Judgement]:
         """As `judge`, for a (B, C, H, W) tensor of what the net takes; the result is on the CPU."""
-        return {
-            name: Judgement(score.cpu(), p_value.cpu(), {key: flags.cpu() for key, flags in decision.items()})
-            for name, (score, p_value, decision) in self.detector(images.to(self.device)).items()
-        }
+        return _on_cpu(self.detector(images.to(self.device)))
 
 
 def load(
@@ -151,6 +203,13 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"there is no device {name!r} here: {str(error).splitlines()[0]}") from None
     return device
+
+
+def _on_cpu(judged: dict[str, Judgement]) -> dict[str, Judgement]:
+    return {
+        name: Judgement(score.cpu(), p_value.cpu(), {key: flags.cpu() for key, flags in decision.items()})
+        for name, (score, p_value, decision) in judged.items()
+    }
 
 
 def _together(judged: list[Judgement]) -> Prediction:

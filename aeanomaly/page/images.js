@@ -1,12 +1,20 @@
 // The pictures of test images, and of suspicious ones of the training split.
 
+// Which picture says where, and its caption: the map of the chosen score, or else whatever there is.
+function placesOf(pictures) {
+  const maps = Object.keys(pictures).filter((key) => key.startsWith("map:"));
+  if (pictures[`map:${choice.score}`]) return [`map:${choice.score}`, "map"];
+  if (pictures["squared error"] || !maps.length) return ["squared error", "error"];
+  return [maps[0], `${maps[0].slice("map:".length)} map`];
+}
+
 function card(pictures, heading, lines, verdict, kind) {
   const entry = element("li", "", `card ${kind}`);
-  const places = choice.score && pictures[`map:${choice.score}`] ? `map:${choice.score}` : "squared error";
+  const [places, said] = placesOf(pictures);
   const shown = [
     ["input", "input"],
     ["reconstruction", "reconstr."],
-    [places, places === "squared error" ? "error" : "map"],
+    [places, said],
   ];
   const row = element("div", "", "pictures");
   for (const [key, caption] of shown.filter(([key]) => pictures[key])) {

@@ -23,6 +23,7 @@ from aeanomaly.inference.images import ahead
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.runs.reading import find_checkpoint
 from aeanomaly.scores.fusion import Fusion
+from aeanomaly.scores.kmeans import KMeans
 from aeanomaly.scores.reconstruction import ReconstructionError
 from tests.conftest import DEBUG, REPOSITORY
 
@@ -139,6 +140,36 @@ def test_a_score_made_of_others_is_the_main_one() -> None:
     scores = {"one": ReconstructionError(), "both": Fusion(["one"]), "other": ReconstructionError()}
     detector = Detector(DenseAutoencoder((1, 8, 8), (24,), 3), scores, {})
     assert AnomalyDetector(detector, (1, 8, 8), device="cpu").main == "both"
+
+
+def test_maps_say_where(run_dir: Path, images: np.ndarray, recorded: Any) -> None:
+    """Of the two scores one gives a map, whose places add up to the score."""
+    detector = aeanomaly.load(run_dir, device="cpu", batch_size=100)
+    assert detector.mapped == ["reconstruction"]
+    maps = detector.explain(images)
+    assert list(maps) == ["reconstruction"]
+    assert maps["reconstruction"].shape == (360, 8, 8)
+    assert maps["reconstruction"].dtype == np.float32
+    assert maps["reconstruction"].sum((1, 2)) == pytest.approx(recorded["reconstruction"], rel=1e-4)
+    forms: list[Any] = [torch.from_numpy(images[3]), [Image.fromarray(images[3, 0])], images[3, 0] / 255]
+    for form in forms:
+        assert detector.explain(form)["reconstruction"] == pytest.approx(maps["reconstruction"][3:4], rel=1e-4)
+    with pytest.raises(UserError, match="there are no images to explain"):
+        detector.explain([])
+
+
+def test_a_batch_is_judged_and_explained_by_one_look(detector: AnomalyDetector, images: np.ndarray) -> None:
+    few = torch.from_numpy(images[:5])
+    judged, maps = detector.explain_batch(few)
+    assert judged["kmeans"].score == pytest.approx(detector.judge_batch(few)["kmeans"].score)
+    assert maps["reconstruction"].shape == (5, 8, 8)
+
+
+def test_a_checkpoint_without_maps_is_told_what_gives_them() -> None:
+    scores = {"kmeans": KMeans(4)}
+    detector = AnomalyDetector(Detector(DenseAutoencoder((1, 8, 8), (24,), 3), scores, {}), (1, 8, 8), device="cpu")
+    with pytest.raises(UserError, match=r"no score .* gives a map \(it has kmeans\): .*configs/scores/where.yaml"):
+        detector.explain(np.zeros((8, 8), np.uint8))
 
 
 def test_no_more_than_the_depth_is_held_at_a_time() -> None:

@@ -30,10 +30,14 @@ examples:
   python -m aeanomaly predict --ckpt_path lightning_logs/version_0 --images pictures/
   python -m aeanomaly predict --ckpt_path best.ckpt --images 'pictures/*/*.png' --out scores.parquet
   python -m aeanomaly predict --ckpt_path best.ckpt --images images.npy --threshold alarm5 --on-error skip
+  python -m aeanomaly predict --ckpt_path lightning_logs/version_0 --images pictures/ --heatmaps heatmaps
 
 Without --images, the images of the test split are scored, by the options of `fit` and the others; scores and decisions
 go into predictions.csv of a run.
 """
+
+# Options that tell of pictures: without one of them the command is the Trainer's verb.
+_OWN = {"--images", "--out", "--threshold", "--resume", "--on-error", "--heatmaps", "--false-discovery-rate", "--drift"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,10 +55,30 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--out", type=Path, default=Path("scores.csv"), metavar="FILE", help=".csv or .parquet (default: scores.csv)")
     add(
+        "--heatmaps",
+        type=Path,
+        metavar="DIR",
+        help="draw where each picture is anomalous, into DIR: a/07.jpg becomes a/07.jpg.SCORE.png, for each score that "
+        "gives a map. Where nothing is more unusual than in normal pictures there is no colour",
+    )
+    add(
         "--threshold",
         metavar="NAME|VALUE",
         help="decide by this threshold of the checkpoint, or by a value for its main score, or by SCORE=VALUE "
         "(default: every threshold of the checkpoint)",
+    )
+    add(
+        "--false-discovery-rate",
+        type=_share,
+        metavar="Q",
+        help="add a column with the discoveries of the main score: of those flagged among all pictures of this "
+        "command, at most this share is normal in expectation (Benjamini and Hochberg)",
+    )
+    add(
+        "--drift",
+        action="store_true",
+        help="warn if the main score of the pictures does not look as it did for held-out normal ones "
+        "(Kolmogorov-Smirnov); many anomalies among them look the same as a change of camera or light",
     )
     add("--batch", type=_count, metavar="N", help="pictures that are scored at a time (default: by their size)")
     add("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
@@ -90,7 +114,7 @@ def main(options: Sequence[str]) -> int:
     given = {word.partition("=")[0] for word in options}
     if given & {"-h", "--help"}:
         print(parser.format_help(), flush=True)
-    if given & {"-h", "--help"} or not given & {"--images", "--out", "--threshold", "--resume", "--on-error"}:
+    if given & {"-h", "--help"} or not given & _OWN:
         return fit.main("predict", options)
     args = parser.parse_args(list(options))
     if args.out.suffix not in (".csv", ".parquet"):
@@ -102,6 +126,11 @@ def main(options: Sequence[str]) -> int:
     if args.out.is_dir():
         raise UserError(f"predict: --out {args.out} is a folder; give it a file")
     checkpoint, listing = find_checkpoint(args.ckpt_path), Listing(args.images)
+    if args.heatmaps is not None and listing.walks_through(args.heatmaps):
+        raise UserError(
+            f"predict: --heatmaps {args.heatmaps} lies in a folder of --images, where what is drawn would be scored; "
+            "name one outside"
+        )
     wait_passively()  # before torch is imported
     from aeanomaly.commands.predict.run import predict
 
@@ -113,3 +142,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 < float(text) < 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")

@@ -23,6 +23,7 @@ class Listing:
     Attributes:
         array: the one .npy file, if that is what is meant.
         count: number of pictures; 0 for an array.
+        common: the folder that everything lies in, with whatever folders lie between.
 
     Raises:
         UserError: if a word means nothing, there is no picture, or an array stands beside other words.
@@ -51,6 +52,19 @@ class Listing:
         self.count = 0 if arrays else sum(1 for _ in self)
         if not self.count and not arrays:
             raise UserError(f"--images: no picture in {', '.join(words)} (no {', '.join(ENDINGS[:3])}, ...)")
+
+        folders = [path if Path(path).is_dir() else Path(path).parent for path in self._found]
+        self.common = os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100 - see `relative`
+
+    def relative(self, name: str) -> Path:
+        """Where a picture lies in the common folder; different for any two files."""
+        # Links are not followed: two names of one file are two pictures.
+        return Path(os.path.relpath(os.path.abspath(name), self.common))  # noqa: PTH100
+
+    def walks_through(self, folder: Path) -> bool:
+        """Whether pictures that appear in a folder would be among those listed."""
+        walked = [Path(path).resolve() for path in self._found if Path(path).is_dir()]
+        return any(place in (folder.resolve(), *folder.resolve().parents) for place in walked)
 
     def __iter__(self) -> Iterator[str]:
         for path in self._found:

@@ -10,6 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from aeanomaly.errors import UserError
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -48,6 +51,7 @@ class ResultFile:
         self.path, self.columns = path, list(columns)
         mark = hashlib.sha256("\0".join([*origin, *columns]).encode(errors="surrogateescape")).hexdigest()[:12]
         self.partial = path.with_name(f"{path.name}.partial-{mark}")
+        self._whole = self.partial  # what becomes the result
         self.done: set[str] = set()
         self.count, self.above = 0, dict.fromkeys([name for name in columns if "@" in name], 0)
         with _writing(path):
@@ -92,9 +96,32 @@ class ResultFile:
             if name in self.above:
                 self.above[name] += sum(row[column] == "1" for row in rows)
 
+    def values(self, name: str) -> NDArray[np.float64]:
+        """(count,) numbers of a column, of all rows."""
+        at = self.columns.index(name)
+        with self.partial.open(**_TEXT) as stream:
+            rows = csv.reader(stream)
+            next(rows)
+            return np.fromiter((float(row[at]) for row in rows), np.float64, self.count)
+
+    def extend(self, name: str, cells: Iterable[str]) -> None:
+        """Add a last column to the result, with a cell for each row. The rows kept for another try are without it.
+
+        Raises:
+            UserError: if the disk is full, or gone.
+        """
+        self._whole = self.partial.with_name(f"{self.partial.name}.whole")
+        with _writing(self._whole), self.partial.open(**_TEXT) as source, self._whole.open("w", **_TEXT) as target:
+            rows, extended = csv.reader(source), csv.writer(target, lineterminator="\n")
+            extended.writerow([*next(rows), name])
+            extended.writerows([*row, cell] for row, cell in zip(rows, cells, strict=True))
+        self.columns.append(name)
+
     def leave(self) -> None:
         """Leave the rows for another try; where there is none, no file."""
         self._stream.close()
+        if self._whole != self.partial:
+            self._whole.unlink(missing_ok=True)
         if not self.count:
             self.partial.unlink(missing_ok=True)
 
@@ -110,9 +137,10 @@ class ResultFile:
                 whole = self.partial.with_name(f"{self.partial.name}.new")
                 self._to_parquet(whole)
                 whole.replace(self.path)
-                self.partial.unlink()
             else:
-                self.partial.replace(self.path)
+                self._whole.replace(self.path)
+            for rest in (self._whole, self.partial):
+                rest.unlink(missing_ok=True)
 
     def _to_parquet(self, target: Path) -> None:
         import pyarrow
@@ -121,7 +149,7 @@ class ResultFile:
         first, *numbers = self.columns
         kinds = {name: pyarrow.bool_() if "@" in name else pyarrow.float32() for name in numbers}
         schema = pyarrow.schema({first: pyarrow.string(), **kinds})
-        with self.partial.open(**_TEXT) as stream, parquet.ParquetWriter(target, schema) as writer:
+        with self._whole.open(**_TEXT) as stream, parquet.ParquetWriter(target, schema) as writer:
             rows = csv.reader(stream)
             next(rows)
             while piece := list(islice(rows, _ROWS_AT_ONCE)):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -20,12 +20,16 @@ from torch import Tensor
 from aeanomaly.commands.predict.listing import Listing
 from aeanomaly.commands.predict.result_file import ResultFile, harmless
 from aeanomaly.commands.predict.thresholds import choose_threshold
+from aeanomaly.commands.predict.together import add_discoveries, look_for_drift
 from aeanomaly.commands.process_settings import command_process
 from aeanomaly.data.sources.array_files import open_array
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Judgement
 from aeanomaly.inference.anomaly_detector import AnomalyDetector, load
 from aeanomaly.inference.images import ahead, prepared, together, with_axes
+
+if TYPE_CHECKING:
+    from aeanomaly.commands.predict.heat_maps import HeatMapFiles
 
 
 class _Picture(NamedTuple):
@@ -44,10 +48,13 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
         started = time.perf_counter()
         detector = load(checkpoint, device=args.device, batch_size=args.batch, allow_import=args.allow_import)
         choose_threshold(detector, args.threshold)
+        heat_maps = _heat_maps(args.heatmaps, detector, listing)
+        judge = heat_maps.judge_and_draw if heat_maps else lambda names, images: detector.judge_batch(images)
         names, read, count = _source(listing, detector)
         cell = harmless if args.out.suffix == ".csv" else str
         # Whatever makes a row another one, were it written anew.
         origin = [hashlib.sha256(checkpoint.read_bytes()).hexdigest(), *listing.words]
+        origin += [f"heat maps in {heat_maps.folder}"] if heat_maps else []  # no row of a picture that has none
         table = ResultFile(args.out, columns(detector), origin, args.resume)
         kept = table.count
         todo = (name for name in names if cell(name) not in table.done)
@@ -62,14 +69,19 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
                         if picture.reason:
                             skipped += 1
                             bar.console.print(f"skipped: {picture.reason}", soft_wrap=True)
-                    whole = [(cell(name), pixels) for name, pixels, _ in piece if pixels is not None]
+                    whole = [(name, pixels) for name, pixels, _ in piece if pixels is not None]
                     if whole:
                         paths, pixels = zip(*whole, strict=True)
-                        judged = detector.judge_batch(together(list(pixels)))
-                        table.add(list(zip(paths, *cells(judged), strict=True)))
+                        judged = judge(paths, together(list(pixels)))
+                        table.add(list(zip(map(cell, paths), *cells(judged), strict=True)))
                     bar.advance(task, len(piece))
             if not table.count:
                 raise UserError(f"none of the {count:,} pictures can be read")
+            said = heat_maps.said() if heat_maps else []
+            if args.false_discovery_rate is not None:
+                said.append(add_discoveries(table, detector, args.false_discovery_rate))
+            if args.drift:
+                said.append(look_for_drift(table, detector))
         except BaseException:
             table.leave()
             if table.count:
@@ -82,7 +94,17 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
             print(f"Skipped: {skipped:,} that cannot be read")
         for name, number in table.above.items():
             print(f"Above {name}: {number:,} of {table.count:,}")
+        for line in said:
+            print(line)
         print(f"Checkpoint: {checkpoint}\nWritten: {args.out}")
+
+
+def _heat_maps(folder: Path | None, detector: AnomalyDetector, listing: Listing) -> HeatMapFiles | None:
+    if folder is None:
+        return None
+    from aeanomaly.commands.predict.heat_maps import HeatMapFiles  # not for nothing: matplotlib comes with it
+
+    return HeatMapFiles(folder, detector, listing.relative)
 
 
 def columns(detector: AnomalyDetector) -> list[str]:
