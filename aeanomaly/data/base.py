@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -12,23 +12,12 @@ from torch import Tensor
 
 from aeanomaly.data.loading import BatchesInOrder, IndexBatches, IndexLoader, index_loader
 from aeanomaly.data.splits import Class, Split, anomalous_classes, development_images, split_training_set, which_classes
+from aeanomaly.data.table import Arrays as Arrays  # sources know it from here
 from aeanomaly.data.table import ImageTable, Rows
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, global_seed
 
 log = logging.getLogger(__name__)
-
-
-class Arrays(NamedTuple):
-    """A labelled data set, in memory or mapped."""
-
-    train_images: Tensor  # (N, C, H, W) uint8
-    train_labels: Tensor  # (N,) int64
-    test_images: Tensor
-    test_labels: Tensor
-    test_masks: Tensor | None = None  # (N, H, W) uint8, 1 where a test image is anomalous
-    class_names: Sequence[str] | None = None  # of class 0, 1, ...
-    paths: Mapping[str, Sequence[str]] | None = None  # the file of each image of ``train`` and of ``test``
 
 
 class OneClassDataModule(L.LightningDataModule):
@@ -54,7 +43,8 @@ class OneClassDataModule(L.LightningDataModule):
     Attributes:
         chunk_size: batches in an item of the training loader; more than 1 makes it a chunk of batches.
         test_masks: (N, H, W) uint8, 1 where a test image is anomalous, by ``index``; None where the data have none.
-        paths: of the file of each image by ``index``, for ``train``, ``val``, ``test``; empty where there are none.
+        paths: of the file of each image by ``index``, for ``train``, ``val``, ``test``, and of those ``left_out``;
+            empty where there are none.
 
     Raises:
         UserError: for values outside these ranges.
@@ -121,7 +111,7 @@ class OneClassDataModule(L.LightningDataModule):
         if self.test_on == "development":
             held_out = development_images(arrays.train_labels)
             used, test_rows = (~held_out).nonzero().squeeze(1), held_out.nonzero().squeeze(1)
-            test_images, test_labels, test_file = arrays.train_images, arrays.train_labels[test_rows], "train"
+            test_images, test_file = arrays.train_images, "train"
             if self.trainer is None or self.trainer.is_global_zero:
                 log.warning(
                     "data.test_on is development: %d training images take the place of the test images. Their values "
@@ -130,9 +120,13 @@ class OneClassDataModule(L.LightningDataModule):
                 )
         split = split_training_set(mask[used], self.val_fraction, self.contamination, self.split_seed)
         split = Split(used[split.train], used[split.val_normal], used[split.val_anomaly])
+        if arrays.left_out is not None:
+            split = split.without(arrays.left_out)
+            test_rows = None if test_rows is None else test_rows[~arrays.left_out[test_rows]]
         # Normal images first, so that the order of the normals does not depend on the anomalies beside them.
         val = torch.cat([split.val_normal, split.val_anomaly])
         train_labels, val_labels = arrays.train_labels[split.train], arrays.train_labels[val]
+        test_labels = test_labels if test_rows is None else arrays.train_labels[test_rows]
         parts = (
             ("train", arrays.train_images, train_labels, split.train, "train"),
             ("val", arrays.train_images, val_labels, val, "val"),
@@ -147,6 +141,8 @@ class OneClassDataModule(L.LightningDataModule):
         if arrays.paths is not None:
             paths = {**arrays.paths, "val": arrays.paths["train"]}
             self.paths = {part: Rows(paths[file], rows) for part, _, _, rows, file in parts}
+            if arrays.left_out is not None:
+                self.paths["left_out"] = Rows(arrays.paths["train"], arrays.left_out.nonzero().squeeze(1))
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -23,6 +23,20 @@ class Split:
     val_normal: Tensor
     val_anomaly: Tensor
 
+    def without(self, left_out: Tensor) -> Split:
+        """Without the images that are left out, (N,) bool; the others stay in the parts that they are in.
+
+        So an image that was held out still is when others are left out, and runs with and without them can be compared.
+
+        Raises:
+            UserError: if none is left to train on, or no normal one to validate on.
+        """
+        train, normal, anomalous = (rows[~left_out[rows]] for rows in (self.train, self.val_normal, self.val_anomaly))
+        for rows, purpose in ((train, "training"), (normal, "validation")):
+            if not len(rows):
+                raise UserError(f"data.exclude: no image is left for {purpose}; leave out fewer of them")
+        return Split(train, normal, anomalous)
+
 
 def which_classes(
     normal_classes: Sequence[Given] | None, anomaly_classes: Sequence[Given] | None

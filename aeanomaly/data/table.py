@@ -6,8 +6,8 @@ images of this size is faster than handing them between processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 import torch
@@ -17,6 +17,19 @@ from torch.utils.data import Dataset
 from aeanomaly.outputs import Batch
 
 Item = TypeVar("Item")
+
+
+class Arrays(NamedTuple):
+    """A labelled data set, in memory or mapped."""
+
+    train_images: Tensor  # (N, C, H, W) uint8
+    train_labels: Tensor  # (N,) int64
+    test_images: Tensor
+    test_labels: Tensor
+    test_masks: Tensor | None = None  # (N, H, W) uint8, 1 where a test image is anomalous
+    class_names: Sequence[str] | None = None  # of class 0, 1, ...
+    paths: Mapping[str, Sequence[str]] | None = None  # the file of each image of ``train`` and of ``test``
+    left_out: Tensor | None = None  # (N,) bool, training images that are neither trained, validated nor tested on
 
 
 class ImageTable(Dataset[Batch]):

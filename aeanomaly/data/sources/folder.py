@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
+from aeanomaly.data.exclusion import excluded
 from aeanomaly.data.picture_cache import cache_places, census, found_or_written
 from aeanomaly.data.picture_lists import FolderList, Listed, PictureList, TableList, assigned
 from aeanomaly.data.picture_writer import Reading, write_pictures
@@ -51,6 +52,8 @@ class PictureFolder(OneClassDataModule):
         channels: 3 for RGB, 1 for grey.
         test_fraction: share of the normal pictures that are tested where nobody says which, in (0, 1).
         on_error: at a picture that cannot be used, ``stop``, or ``skip`` it and warn.
+        exclude: a text file with the paths of training pictures that are left out, one a line, relative to the folder;
+            lines that begin with # are comments. The others stay where they are: in training, or held out.
         cache_dir: where the decoded pictures are kept; by default in the folder ``.aeanomaly_cache`` beside them, or
             in ``~/.cache/aeanomaly`` if nothing can be written there.
         options: those of `OneClassDataModule`.
@@ -73,6 +76,7 @@ class PictureFolder(OneClassDataModule):
         test_fraction: float = 0.2,
         on_error: Literal["stop", "skip"] = "stop",
         cache_dir: str | None = None,
+        exclude: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(normal_classes=normal_classes, anomaly_classes=anomaly_classes, **options)
@@ -88,7 +92,9 @@ class PictureFolder(OneClassDataModule):
             raise UserError(f"data.size must be at least 1, got {size}")
         if not 0 < test_fraction < 1:
             raise UserError(f"data.test_fraction must lie strictly between 0 and 1, got {test_fraction:g}")
-        self.folder, self.table = Path(folder), Path(table) if table is not None else None
+        self.folder = Path(folder)
+        self.table = Path(table) if table is not None else None
+        self.exclude = Path(exclude) if exclude is not None else None
         self.geometry = Geometry(height, width, fit, channels)
         self.test_fraction, self.on_error, self.cache_dir = test_fraction, on_error, cache_dir
         self._mapped: dict[str, MappedBytes] = {}
@@ -102,14 +108,14 @@ class PictureFolder(OneClassDataModule):
         """
         if self._arrays is None:  # Lightning asks again before the test
             self._arrays = self._read()
-            self._announce(self._arrays.class_names or ())
+            self._announce(self._arrays)
 
     def load(self) -> Arrays:
         """What was read, here or by the process that prepared the data."""
         if self._arrays is None:
             self._arrays = self._read()
             if self.trainer is None:  # nobody prepared them
-                self._announce(self._arrays.class_names or ())
+                self._announce(self._arrays)
         return self._arrays
 
     def will_read(self, part: str) -> Callable[[Tensor], None] | None:
@@ -147,7 +153,8 @@ class PictureFolder(OneClassDataModule):
             for part in ("train", "test")
         }
         train, test = self._mapped["train"].tensor, self._mapped["test"].tensor
-        return Arrays(train, labels[0], test, labels[1], masks, listed.classes, paths)
+        left_out = excluded(self.exclude, self.folder, paths["train"], pictures()) if self.exclude else None
+        return Arrays(train, labels[0], test, labels[1], masks, listed.classes, paths, left_out)
 
     def _normal(self, names: Sequence[str]) -> set[int]:
         normal = class_numbers("normal_classes", self.normal_classes, names)
@@ -156,9 +163,13 @@ class PictureFolder(OneClassDataModule):
             return set(range(len(names))) - set(anomalous or ())
         return set(normal)
 
-    def _announce(self, names: Sequence[str]) -> None:
+    def _announce(self, arrays: Arrays) -> None:
+        names = arrays.class_names or ()
         normal = self._normal(names)
         kinds = [[name for number, name in enumerate(names) if (number in normal) == kind] for kind in (True, False)]
         log.info("Pictures of %s: normal %s; anomalous %s", self.source, *(", ".join(kind) or "none" for kind in kinds))
+        if arrays.left_out is not None:
+            counts = (f"{count:,}" for count in (int(arrays.left_out.sum()), len(arrays.left_out)))
+            log.info("Left out: %s of %s training pictures, by %s", *counts, self.exclude)
         for warning in self._warnings:
             log.warning("%s", warning)
