@@ -1,82 +1,101 @@
-"""Ctrl-C that loses nothing."""
+"""Ctrl-C and SIGTERM that lose nothing."""
 
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import ModelCheckpoint
+import torch
 
+from aeanomaly.runs.checkpoints import last_checkpoint
 from aeanomaly.training.module import LitAutoencoder
+
+_AGREE_EVERY = 10  # steps; a word of all processes takes as long as a tenth of the step of a small net
+_WORDS = {
+    signal.SIGINT: "\nInterrupted: finishing the current step (Ctrl-C again to stop at once).",
+    signal.SIGTERM: "\nTerminated: finishing the current step.",
+}
 
 
 class Interrupt(L.Callback):
-    """On Ctrl-C, finishes the step, writes ``last.ckpt`` and says how to resume; a second Ctrl-C stops at once.
+    """On Ctrl-C or SIGTERM, finishes the step, writes ``last.ckpt``, says how to resume, and ends the process.
 
-    Without it the interruption falls anywhere, also between the updates of two parameters. With several devices the
-    processes would not stop at the same step; there the stock behaviour stays, and ``last.ckpt`` is that of the last
-    complete epoch.
+    Without it an interruption falls anywhere, also between the updates of two parameters. Several processes agree at
+    every tenth step and at the end of an epoch, so that all stop after the same one, whichever was told. A second
+    Ctrl-C stops at once; a second SIGTERM changes nothing, because several guardians (Slurm, torchrun) may each send one.
+
+    During a validation, the run stops after the first step that follows it, or before the test.
+
+    Raises:
+        SystemExit: with the status 128 + number of the signal, as a shell has it: 130 or 143.
     """
 
     one_hook_per_call = True  # see aeanomaly.training.single_steps
 
     def __init__(self) -> None:
-        self._requested = False
-        self._previous: Any = None
+        self._received = 0  # number of the signal
+        self._previous: dict[int, Any] = {}  # the handlers that were there
         self._module: L.LightningModule | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._module = pl_module
-        if trainer.world_size == 1:
-            try:
-                self._previous = signal.signal(signal.SIGINT, self._request)
-            except ValueError:  # not in the main thread: whoever runs us there handles signals
-                self._previous = None
+        """Listen; a SIGTERM since the start of the fit was noted by Lightning."""
+        self._module, self._received = pl_module, signal.SIGTERM if trainer.received_sigterm else 0
+        try:
+            for number in _WORDS:
+                self._previous[number] = signal.signal(number, self._request)
+        except ValueError:  # not in the main thread: whoever runs us there handles signals
+            self._previous.clear()
 
-    def _request(self, *_: Any) -> None:
-        self._restore()
-        self._requested = True
+    def _request(self, number: int, *_: Any) -> None:
+        if number == signal.SIGINT:
+            self._restore(number)
+        if self._received:
+            return
+        self._received = number
         if isinstance(self._module, LitAutoencoder):
             self._module.cut_call = True  # a call may be many steps long
-        print("\nInterrupted: finishing the current step (Ctrl-C again to stop at once).", flush=True)
+        if self._module is None or self._module.global_rank == 0:
+            print(_WORDS[signal.Signals(number)], flush=True)
 
-    def _restore(self) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+    def _restore(self, *numbers: int) -> None:
+        for number in numbers or list(self._previous):
+            if (handler := self._previous.pop(number, None)) is not None:
+                signal.signal(number, handler)
+
+    def _agreed(self, trainer: L.Trainer) -> int:
+        """The signal that any of the processes received; 0 for none."""
+        if trainer.world_size == 1:
+            return self._received
+        number = torch.tensor(self._received, device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(number, reduce_op="max"))
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Stop here if it was asked for: all parameters are updated, and the loader knows its place."""
-        if self._requested:
-            self._requested = False
-            last = _last_checkpoint(trainer)
-            if last is not None:
-                trainer.save_checkpoint(last)
-            raise KeyboardInterrupt
+        if trainer.world_size > 1 and trainer.global_step % _AGREE_EVERY and not trainer.is_last_batch:
+            return
+        number = self._agreed(trainer)
+        if number:
+            path = last_checkpoint(trainer)
+            if path is not None:
+                trainer.save_checkpoint(path)
+            raise SystemExit(128 + number)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Give Ctrl-C back; if it came during the last validation, stop before the test."""
+        """Give the signals back; if one came during the last validation, stop before the test."""
+        number = self._agreed(trainer)
         self._restore()
-        if self._requested:  # last.ckpt is that of this epoch
-            self._requested = False
-            raise KeyboardInterrupt
+        if number:  # last.ckpt is that of this epoch
+            raise SystemExit(128 + number)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Say what is left of a run that was stopped."""
         self._restore()
-        if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
+        self._received = 0
+        if not isinstance(exception, (KeyboardInterrupt, SystemExit)) or not trainer.is_global_zero:
             return
-        last = _last_checkpoint(trainer)
-        if last is not None and last.is_file():
-            print(f"Stopped. Resume with: python -m aeanomaly fit --ckpt_path {last}", flush=True)
+        path = last_checkpoint(trainer)
+        if path is not None and path.is_file():
+            print(f"Stopped. Resume with: python -m aeanomaly fit --ckpt_path {path}", flush=True)
         else:
             print("Stopped before there was anything to keep.", flush=True)
-
-
-def _last_checkpoint(trainer: L.Trainer) -> Path | None:
-    callback = trainer.checkpoint_callback
-    if not isinstance(callback, ModelCheckpoint) or not callback.dirpath:
-        return None
-    path = Path(callback.dirpath, "last.ckpt")
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -62,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: after SIGTERM during a fit, with the status 143.
     """
     command, *options = (sys.argv[1:] if argv is None else argv) or [""]
     if command in ("", "-h", "--help", "help"):
@@ -82,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"aeanomaly: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        if not interruption.args:  # otherwise it was said by whoever was interrupted
+            print("Interrupted.", file=sys.stderr)
         return 130

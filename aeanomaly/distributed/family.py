@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import subprocess
 import threading
 import time
 
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 _PERIOD = 1.0  # seconds between two looks at the parent
 _GRACE = 5.0  # seconds for a child to end, and to say why, by itself
@@ -25,6 +28,25 @@ def end_together(trainer: Trainer) -> None:
         atexit.register(_end_children, trainer)  # after the error has been printed
     else:
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def ending(leaving: SystemExit, trainer: Trainer | None) -> BaseException:
+    """How a process ends that a signal stopped, and that Lightning therefore leaves by ``leaving``.
+
+    After Ctrl-C by a `KeyboardInterrupt`, which the caller of a library expects, after SIGTERM with the status 143.
+    A process that Lightning started ends with 0: after any other status its observer kills all, the first process too,
+    before that could end with the status that counts.
+    """
+    interrupted = leaving.code == 128 + signal.SIGINT or isinstance(leaving.__context__, KeyboardInterrupt)
+    if not interrupted and leaving.code != 128 + signal.SIGTERM and not isinstance(leaving, SIGTERMException):
+        return leaving
+    if trainer is not None and trainer.local_rank > 0:
+        environment = getattr(trainer.strategy, "cluster_environment", None)
+        if isinstance(environment, LightningEnvironment):
+            return SystemExit(0)
+    if interrupted:
+        return KeyboardInterrupt("the run has said how to go on")
+    return SystemExit(128 + signal.SIGTERM)
 
 
 def _end_children(trainer: Trainer) -> None:

@@ -74,6 +74,18 @@ def chosen_checkpoint(trainer: Trainer) -> Path | None:
     return None
 
 
+def last_checkpoint(trainer: Trainer) -> Path | None:
+    """Where the checkpoint to resume from lies, or would lie; None where no checkpoints are kept.
+
+    The path is that which a user would type: relative below the working directory.
+    """
+    callback = trainer.checkpoint_callback
+    if not isinstance(callback, ModelCheckpoint) or not callback.dirpath:
+        return None
+    path = Path(callback.dirpath, "last.ckpt")
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def checkpoint_to_test(trainer: Trainer) -> Path | None:
     """The checkpoint to test after a fit: the chosen one, or where nothing is monitored any that was kept.
 

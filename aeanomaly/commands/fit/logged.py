@@ -17,7 +17,7 @@ def fit_logged(folder: Path, words: Sequence[str]) -> Iterator[None]:
 
     Raises:
         UserError: for whatever makes the fit fail, with the name of the log; a traceback of a defect is there.
-        KeyboardInterrupt: after Ctrl-C.
+        KeyboardInterrupt: after Ctrl-C, or SIGTERM during the fit.
     """
     folder.mkdir(parents=True)
     file = folder / "log.txt"
@@ -25,7 +25,7 @@ def fit_logged(folder: Path, words: Sequence[str]) -> Iterator[None]:
         print(shlex.join(["python", "-m", "aeanomaly", "fit", *words]), flush=True)
         try:
             yield
-        except SystemExit:  # this is what Lightning makes of Ctrl-C
+        except SystemExit:  # after SIGTERM
             raise KeyboardInterrupt from None
         except Exception as error:
             what = " ".join(str(error).split())[:300]

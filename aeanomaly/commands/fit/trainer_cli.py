@@ -24,7 +24,7 @@ from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threa
 from aeanomaly.commands.parser import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
-from aeanomaly.distributed.family import end_together
+from aeanomaly.distributed.family import end_together, ending
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.metric_name import refuse_anomalous_monitors
 from aeanomaly.runs.checkpoints import (
@@ -52,6 +52,8 @@ class AnomalyCLI(LightningCLI):
 
     Raises:
         UserError: after a user's mistake; the directory of a run without any result is removed.
+        KeyboardInterrupt: after Ctrl-C.
+        SystemExit: after SIGTERM, with the status 143.
     """
 
     logger: RunLogger | None = None
@@ -78,6 +80,8 @@ class AnomalyCLI(LightningCLI):
                 )
         except ArgumentError as error:
             raise UserError(one_line(str(error))) from error
+        except SystemExit as leaving:
+            raise ending(leaving, getattr(self, "trainer", None)) from None
         except Exception as error:
             mistake = users_mistake(error)
             if not mistake:

@@ -19,19 +19,29 @@ from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Output
 
 
-class PressCtrlC(L.Callback):
-    """Sends SIGINT to this process after a given number of steps.
+class SendSignal(L.Callback):
+    """Sends a signal to this process after a given number of steps.
 
     Args:
         step: global step after which to send it.
+        number: of the signal.
+        times: how often to send it.
+        rank: of the process that does so.
     """
 
-    def __init__(self, step: int) -> None:
-        self.step = step
+    def __init__(self, step: int, number: int = 2, times: int = 1, rank: int = 0) -> None:
+        self.step, self.number, self.times, self.rank = step, number, times, rank
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step:
-            os.kill(os.getpid(), signal.SIGINT)
+        if trainer.global_step == self.step and trainer.global_rank == self.rank:
+            for _time in range(self.times):
+                os.kill(os.getpid(), self.number)
+
+
+def sending(**options: int) -> list[str]:
+    """Options that have a signal sent."""
+    callback = {"class_path": "tests.commands.fit.test_resume.SendSignal", "init_args": options}
+    return ["--trainer.callbacks+", json.dumps(callback)]
 
 
 class PressingAutoencoder(DenseAutoencoder):
@@ -58,26 +68,32 @@ def uninterrupted(fit: Callable[..., Path]) -> Path:
     return fit("--trainer.max_epochs", "4")
 
 
-@pytest.mark.parametrize("step", [45, 74], ids=["within epoch 2", "at the end of epoch 2"])
-def test_ctrl_c_leaves_a_checkpoint_that_resumes_exactly(
-    step: int, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def status_of(words: list[str]) -> int:
+    """The status with which a process of this command would end."""
+    try:
+        return main(words)
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [(45, signal.SIGINT), (74, signal.SIGTERM)],
+    ids=["Ctrl-C within epoch 2", "SIGTERM at the end of epoch 2"],
+)
+def test_a_signal_leaves_a_checkpoint_that_resumes_exactly(
+    step: int, number: int, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = uninterrupted / "config.yaml"
-    press = json.dumps({"class_path": "tests.commands.fit.test_resume.PressCtrlC", "init_args": {"step": step}})
-    words = ["fit", "--config", str(config), "--trainer.default_root_dir", str(tmp_path), "--trainer.callbacks+", press]
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit) as leaving:
-            main(words)
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert leaving.value.code
+    times = 2 if number == signal.SIGTERM else 1  # Slurm and torchrun may each send one
+    words = ["fit", "--config", str(config), "--trainer.default_root_dir", str(tmp_path)]
+    assert status_of([*words, *sending(step=step, number=number, times=times)]) == 128 + number
     last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
     said = capsys.readouterr().out
     assert f"python -m aeanomaly fit --ckpt_path {last}" in said
     assert torch.load(last, weights_only=True)["global_step"] >= step
 
-    # The callback that pressed Ctrl-C has had its way: the same config without it.
+    # The callback that sent the signal has had its way: the same config without it.
     resume = ["fit", "--config", str(config), "--trainer.default_root_dir", str(tmp_path), "--ckpt_path", str(last)]
     assert main(resume) == 0
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
@@ -103,16 +119,21 @@ def test_ctrl_c_within_a_call_of_many_steps_ends_it_and_resumes_exactly(
     ]
     seen = step + (1 if step > 37 else 0)  # the loss of the one validation batch that is before it
     monkeypatch.setattr(PressingAutoencoder, "press_at", seen)
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit):
-            main(words)
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    assert main(words) == 130
     last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == step
     assert main(["fit", "--ckpt_path", str(last)]) == 0
     assert same_weights(last, uninterrupted / "checkpoints" / "last.ckpt")
+
+
+def test_a_second_ctrl_c_stops_at_once(uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["fit", "--config", str(uninterrupted / "config.yaml"), "--trainer.default_root_dir", str(tmp_path)]
+    assert main([*words, *sending(step=45, times=2)]) == 130
+    last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 37  # that of the first epoch
+    said = capsys.readouterr()
+    assert f"python -m aeanomaly fit --ckpt_path {last}" in said.out
+    assert "Interrupted." not in said.err  # it is said already
 
 
 def test_checkpoint_alone_is_enough_to_continue_and_a_finished_run_is_left_alone(fit: Callable[..., Path]) -> None:
