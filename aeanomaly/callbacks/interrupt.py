@@ -23,7 +23,7 @@ class Interrupt(L.Callback):
 
     Without it an interruption falls anywhere, also between the updates of two parameters. Several processes agree at
     every tenth step and at the end of an epoch, so that all stop after the same one, whichever was told. A second
-    Ctrl-C stops at once; a second SIGTERM changes nothing, because several guardians (Slurm, torchrun) may each send one.
+    Ctrl-C stops at once; a second SIGTERM changes nothing, because Slurm and torchrun may each send one.
 
     During a validation, the run stops after the first step that follows it, or before the test.
 
