@@ -110,8 +110,9 @@ class OneClassDataModule(L.LightningDataModule):
         used = torch.arange(len(mask))  # the rest takes no part in training and validation
         if self.test_on == "development":
             held_out = development_images(arrays.train_labels)
-            used, test_rows = (~held_out).nonzero().squeeze(1), held_out.nonzero().squeeze(1)
-            test_images, test_file = arrays.train_images, "train"
+            tested = held_out if arrays.left_out is None else held_out & ~arrays.left_out
+            used, test_rows = (~held_out).nonzero().squeeze(1), tested.nonzero().squeeze(1)
+            test_images, test_labels, test_file = arrays.train_images, arrays.train_labels[test_rows], "train"
             if self.trainer is None or self.trainer.is_global_zero:
                 log.warning(
                     "data.test_on is development: %d training images take the place of the test images. Their values "
@@ -122,11 +123,9 @@ class OneClassDataModule(L.LightningDataModule):
         split = Split(used[split.train], used[split.val_normal], used[split.val_anomaly])
         if arrays.left_out is not None:
             split = split.without(arrays.left_out)
-            test_rows = None if test_rows is None else test_rows[~arrays.left_out[test_rows]]
         # Normal images first, so that the order of the normals does not depend on the anomalies beside them.
         val = torch.cat([split.val_normal, split.val_anomaly])
         train_labels, val_labels = arrays.train_labels[split.train], arrays.train_labels[val]
-        test_labels = test_labels if test_rows is None else arrays.train_labels[test_rows]
         parts = (
             ("train", arrays.train_images, train_labels, split.train, "train"),
             ("val", arrays.train_images, val_labels, val, "val"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
+
+from aeanomaly.evaluation.thresholds import conformal_rank
 
 _RARE = 0.05  # share of normal pictures whose score lies above the middle of the scale
 _LEAST = 0.01  # half of the scale at least, as a share of the median: few normal pictures may scatter too little
@@ -20,7 +20,7 @@ def heat_scale(normal_scores: Tensor) -> tuple[float, float, float]:
         normal_scores: (N,) ascending, at least one.
     """
     count = len(normal_scores)
-    rank = min(count, math.ceil(round((count + 1) * (1 - _RARE), 9)))
+    rank = min(count, conformal_rank(count, _RARE))
     median, rare = float(normal_scores[(count - 1) // 2]), float(normal_scores[rank - 1])
     half = max(rare - median, _LEAST * abs(median), 1e-12)
     return median, median + half, median + 2 * half

@@ -83,9 +83,16 @@ class FalseAlarmRate(Threshold):
                 f"the smallest possible is 1/(n+1) = {1 / (n + 1):.2g}; raise alpha or data.val_fraction (KMeans is "
                 "fitted on half of these images, which do not count)"
             )
-        # Rounding guards against (n + 1) * (1 - alpha) landing a hair above the integer that it is.
-        rank = max(1, math.ceil(round((n + 1) * (1 - self.alpha), 9)))
-        return float(normal_scores.sort().values[rank - 1])
+        return float(normal_scores.sort().values[conformal_rank(n, self.alpha) - 1])
+
+
+def conformal_rank(count: int, alpha: float) -> int:
+    """The rank, from 1, of the held-out normal score that bounds the false alarm rate: ceil((count + 1)(1 - alpha)).
+
+    It is ``count`` + 1 where ``alpha`` is too small for any of them.
+    """
+    # Rounding guards against (count + 1) * (1 - alpha) landing a hair above the integer that it is.
+    return max(1, math.ceil(round((count + 1) * (1 - alpha), 9)))
 
 
 class Calibration(Fitted):

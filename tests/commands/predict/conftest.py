@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from aeanomaly.commands.main import main
 from aeanomaly.data.sources.digits import Digits
+from aeanomaly.inference.anomaly_detector import AnomalyDetector
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -43,3 +46,25 @@ def predict(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
     """Runs the command in a folder of its own, with the shared run on the CPU."""
     monkeypatch.chdir(tmp_path)
     return lambda *words: main(["predict", "--ckpt_path", str(run_dir), "--device", "cpu", *map(str, words)])
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[int]]:
+    """Has a method of the detector that takes a batch press Ctrl-C when it has seen 16 images.
+
+    Returns a list whose one number is how many it has seen, and may be set.
+    """
+
+    def interrupt(method: str) -> list[int]:
+        work, seen = getattr(AnomalyDetector, method), [0]
+
+        def counted(self: AnomalyDetector, images: torch.Tensor) -> Any:
+            if seen[0] == 16:
+                raise KeyboardInterrupt
+            seen[0] += len(images)
+            return work(self, images)
+
+        monkeypatch.setattr(AnomalyDetector, method, counted)
+        return seen
+
+    return interrupt

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ import torch
 from PIL import Image
 
 from aeanomaly.commands.main import main
-from aeanomaly.inference.anomaly_detector import AnomalyDetector
 from aeanomaly.runs.reading import find_checkpoint
 from tests.commands.predict.conftest import read_rows
 
@@ -61,20 +59,15 @@ def test_no_two_files_share_a_place(predict: Callable[..., int], pictures: Path)
 
 
 def test_what_is_drawn_is_not_drawn_again_and_what_is_not_is(
-    predict: Callable[..., int], pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    predict: Callable[..., int],
+    pictures: Path,
+    interrupted: Callable[[str], list[int]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = ["--images", "pictures", "--batch", 8]
-    explain, seen = AnomalyDetector.explain_batch, [0]
-
-    def interrupted(self: AnomalyDetector, images: torch.Tensor) -> Any:
-        if seen[0] == 16:
-            raise KeyboardInterrupt
-        seen[0] += len(images)
-        return explain(self, images)
-
     (pictures / "b" / "39.png").write_bytes(b"no picture")
     assert predict(*words) == 2  # 32 rows are kept, of pictures without a heat map
-    monkeypatch.setattr(AnomalyDetector, "explain_batch", interrupted)
+    seen = interrupted("explain_batch")
     assert predict(*words, "--heatmaps", "maps", "--resume") == 130
     assert len(below("maps")) == 16
     shutil.rmtree("maps")

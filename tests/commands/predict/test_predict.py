@@ -6,7 +6,6 @@ import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ import torch
 from PIL import Image
 
 from aeanomaly.commands.main import main
-from aeanomaly.inference.anomaly_detector import AnomalyDetector
 from aeanomaly.runs.reading import find_checkpoint
 from tests.commands.predict.conftest import read_rows
 
@@ -110,19 +108,14 @@ def test_no_path_is_a_formula(predict: Callable[..., int], test_images: np.ndarr
 
 
 def test_what_is_done_is_kept_and_not_done_again(
-    predict: Callable[..., int], pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    predict: Callable[..., int],
+    pictures: Path,
+    interrupted: Callable[[str], list[int]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = ["--images", "pictures", "--batch", 8]
     assert predict(*words, "--out", "whole.csv") == 0
-    judge, judged = AnomalyDetector.judge_batch, [0]
-
-    def counted(self: AnomalyDetector, images: torch.Tensor) -> Any:
-        if judged[0] == 16:
-            raise KeyboardInterrupt
-        judged[0] += len(images)
-        return judge(self, images)
-
-    monkeypatch.setattr(AnomalyDetector, "judge_batch", counted)
+    judged = interrupted("judge_batch")
     assert predict(*words) == 130
     assert "16 rows are kept in scores.csv.partial-" in capsys.readouterr().err
     (partial,) = Path().glob("scores.csv.partial-*")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import aeanomaly
 from aeanomaly import UserError
 from aeanomaly.data.sources.digits import Digits
 from aeanomaly.evaluation.discoveries import discoveries
-from aeanomaly.inference.anomaly_detector import AnomalyDetector
 from tests.commands.predict.conftest import read_rows
 
 RATE = ["--false-discovery-rate", "0.3"]
@@ -48,19 +45,11 @@ def test_discoveries_are_a_column_of_the_main_score(
 
 
 def test_they_are_of_what_an_interrupted_command_has_scored_too(
-    predict: Callable[..., int], odd: Path, monkeypatch: pytest.MonkeyPatch
+    predict: Callable[..., int], odd: Path, interrupted: Callable[[str], list[int]]
 ) -> None:
     words = ["--images", odd, "--batch", 8]
     assert predict(*words, *RATE, "--out", "whole.csv") == 0
-    judge, judged = AnomalyDetector.judge_batch, [0]
-
-    def interrupted(self: AnomalyDetector, images: torch.Tensor) -> Any:
-        if judged[0] == 16:
-            raise KeyboardInterrupt
-        judged[0] += len(images)
-        return judge(self, images)
-
-    monkeypatch.setattr(AnomalyDetector, "judge_batch", interrupted)
+    judged = interrupted("judge_batch")
     assert predict(*words) == 130
     judged[0] = -100
     assert predict(*words, *RATE, "--resume") == 0
