@@ -25,6 +25,10 @@ STARTED_BY_LIGHTNING = {
         failing(1, "on_validation_batch_start", "mistake", stuck=True),
         "aeanomaly: error: a mistake on one device",
     ),
+    "mistake on the first, the second is stuck": (
+        failing(0, "on_validation_batch_start", "mistake", stuck=True),
+        "aeanomaly: error: a mistake on one device",
+    ),
     "defect in the fit of a score": (
         ["--model.scores.unfittable", "tests.parts.UnfittableScore"],
         "ZeroDivisionError: a defect in a fit",
@@ -33,6 +37,7 @@ STARTED_BY_LIGHTNING = {
         failing(1, "on_train_batch_start", "kill", stuck=True),
         "terminated with code -9",
     ),
+    "the second is killed": (failing(1, "on_train_batch_start", "kill"), "Error"),
 }
 
 
