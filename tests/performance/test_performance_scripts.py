@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,30 +30,18 @@ BENCHMARKS = REPOSITORY / "performance"
 PAGE = REPOSITORY / "docs" / "performance.md"
 
 
-def in_this_process(command: list[str]) -> str:
-    """What `fit_command.run` does, without a process of its own, which takes seconds to import torch and lightning."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), pytest.MonkeyPatch.context() as patch:
-        if command[:2] == ["-m", "aeanomaly"]:
-            assert main(command[2:]) == 0
-        else:
-            patch.setattr(sys, "argv", command)
-            runpy.run_path(command[0], run_name="__main__")
-    return said.getvalue()
-
-
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Runs a script of performance/ in this process, with what it would start in processes of their own."""
-    monkeypatch.setattr(load("fit_command", monkeypatch), "run", in_this_process)
-    return lambda name, *options: in_this_process([str(BENCHMARKS / name), *options])
+def shown(mnist_dir: Path) -> Callable[..., str]:
+    """Runs a script and returns what it prints."""
 
+    def run(script: str, *options: str) -> str:
+        words = [sys.executable, str(BENCHMARKS / script), "--subset", "640", "--data-dir", str(mnist_dir)]
+        words += ["--device", "cpu", *options]
+        done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-@pytest.fixture
-def shown(script: Callable[..., str], mnist_dir: Path) -> Callable[..., str]:
-    """Runs a script on a few images of MNIST."""
-    few = ["--subset", "640", "--data-dir", str(mnist_dir), "--device", "cpu"]
-    return lambda name, *options: script(name, *few, *options)
+    return run
 
 
 def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -71,17 +56,11 @@ def cells(text: str, first: str) -> list[str]:
     return line.removeprefix(first).split()
 
 
-def test_train_speed(mnist_dir: Path, tmp_path: Path) -> None:
-    """As a user starts it, with a fresh process for each thing that is measured."""
+def test_train_speed(shown: Callable[..., str], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE.read_text())
-    words = [sys.executable, str(BENCHMARKS / "train_speed.py"), "--subset", "640", "--data-dir", str(mnist_dir)]
-    words += ["--device", "cpu", "--rounds", "1", "--epochs", "1", "--write", str(page)]
-    done = subprocess.run(
-        [*words, "--only", "plain", "best", "fit"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    text = done.stdout
+    rows = ["plain", "best", "fit"]
+    text = shown("train_speed.py", "--rounds", "1", "--epochs", "1", "--write", str(page), "--only", *rows)
     assert float(cells(text, "a: the study's plain loop")[0]) > 0
     for label in ("d: fit, training", "d: fit, whole epoch"):
         assert all(float(ratio) > 0 for ratio in cells(text, label)[3:6])
@@ -212,10 +191,12 @@ def test_result_without_a_section_is_refused(monkeypatch: pytest.MonkeyPatch, tm
     assert page.read_text() == "<!-- begin other -->\n<!-- end other -->\n"
 
 
-def test_busy_machine(script: Callable[..., str]) -> None:
-    text = script("busy_machine.py", "--rounds", "1", "--epochs", "1", "--threads", "1")
-    assert cells(text, "alone")[1] == "1.00"
-    assert float(cells(text, "beside 1 busy threads")[1]) > 0
+def test_busy_machine() -> None:
+    words = [sys.executable, str(BENCHMARKS / "busy_machine.py"), "--rounds", "1", "--epochs", "1", "--threads", "1"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert cells(done.stdout, "alone")[1] == "1.00"
+    assert float(cells(done.stdout, "beside 1 busy threads")[1]) > 0
 
 
 def test_step_profile_trains_on_what_its_generator_yields(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +213,9 @@ def test_step_profile_trains_on_what_its_generator_yields(monkeypatch: pytest.Mo
     assert taken == 3
 
 
-def test_pictures(script: Callable[..., str]) -> None:
-    text = script("pictures.py", "--count", "240", "--size", "16", "--rounds", "1")
-    seconds = {way: float(cells(text, way)[1]) for way in ("Pillow alone", "first start", "later start")}
+def test_pictures() -> None:
+    words = [sys.executable, str(BENCHMARKS / "pictures.py"), "--count", "240", "--size", "16", "--rounds", "1"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seconds = {way: float(cells(done.stdout, way)[1]) for way in ("Pillow alone", "first start", "later start")}
     assert seconds["later start"] < seconds["first start"]
