@@ -22,11 +22,12 @@ from aeanomaly.training.module import LitAutoencoder
 
 CONFIGS = BASE.parent
 BEST = CONFIGS / "best.yaml"
+ON_BEST = ("where",)  # fragments that are stacked on best.yaml
 
 
 def module_of(path: Path) -> LitAutoencoder:
-    """The module of base.yaml, best.yaml or a fragment on base.yaml, with its first weights, in evaluation mode."""
-    configs = [path] if path in (BASE, BEST) else [BASE, path]
+    """The module of base.yaml, best.yaml or a fragment on one of them, with its first weights, in evaluation mode."""
+    configs = [path] if path in (BASE, BEST) else [BEST if path.stem in ON_BEST else BASE, path]
     words = [word for config in configs for word in ("--config", str(config))]
     with command_process([*words, "--trainer.logger", "false", "--trainer.accelerator", "cpu"]):
         cli = LightningCLI(

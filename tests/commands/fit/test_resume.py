@@ -35,7 +35,7 @@ class SendSignal(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         if trainer.global_step == self.step and trainer.global_rank == self.rank:
             for _time in range(self.times):
-                os.kill(os.getpid(), self.number)
+                signal.raise_signal(self.number)  # it is handled before the next one; two by os.kill may become one
 
 
 def sending(**options: int) -> list[str]:
