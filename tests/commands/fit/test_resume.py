@@ -128,7 +128,11 @@ def test_ctrl_c_within_a_call_of_many_steps_ends_it_and_resumes_exactly(
 
 def test_a_second_ctrl_c_stops_at_once(uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["fit", "--config", str(uninterrupted / "config.yaml"), "--trainer.default_root_dir", str(tmp_path)]
-    assert main([*words, *sending(step=45, times=2)]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
+    try:
+        assert main([*words, *sending(step=45, times=2)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
     assert torch.load(last, weights_only=True)["global_step"] == 37  # that of the first epoch
     said = capsys.readouterr()
