@@ -20,6 +20,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from aeanomaly.errors import AnomalyWarning
+from aeanomaly.runs.files import is_full_disk
 
 # Lightning's notices (available accelerators, tips) are for its developers; its warnings stay, and so do the summary of
 # a profiler that was asked for, and the word that a process of the run was killed.
@@ -42,10 +43,12 @@ def process_restored() -> Iterator[None]:
 
     That is: ``sys.argv``, the environment (a seed or a rendezvous address in it must not reach the next run), signal
     handlers (after Ctrl-C, Lightning leaves the process deaf to another), warnings, levels and handlers of the loggers
-    in `_LEVELS`, the garbage collector (enabled, frozen), the treatment of denormal numbers, and the number of threads.
+    in `_LEVELS`, the garbage collector (enabled, frozen), the treatment of denormal numbers, the number of threads, and
+    the hook for exceptions of threads.
     """
     with ExitStack() as back, warnings.catch_warnings():
         back.callback(setattr, sys, "argv", sys.argv)
+        back.callback(setattr, threading, "excepthook", threading.excepthook)
         back.enter_context(mock.patch.dict(os.environ))
         for logger in map(logging.getLogger, _LEVELS):
             back.callback(setattr, logger, "propagate", logger.propagate)
@@ -94,6 +97,7 @@ def command_process(words: Sequence[str]) -> Iterator[None]:
                 logger.addHandler(handler)
                 logger.propagate = name == "aeanomaly"  # Lightning's own handler would say it once more
         _choose_warnings()
+        threading.excepthook = functools.partial(_show_exception_of_thread, threading.excepthook)
         # Adam's averages for pixels that are black in nearly every image decay into denormal numbers, which a CPU
         # handles in microcode: 7 % of a run of base.yaml. They are too small to change a weight. Set before the first
         # tensor operation, because threads started later inherit it and those already running do not.
@@ -110,6 +114,12 @@ def command_process(words: Sequence[str]) -> Iterator[None]:
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     kind = "warning" if issubclass(category, AnomalyWarning) else category.__name__
     print(f"{kind}: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+
+def _show_exception_of_thread(show: Callable[[Any], object], happened: Any) -> None:
+    """Leave out a full disk that the thread has noted: TensorBoard's writer raises it again in the main thread."""
+    if not is_full_disk(happened.exc_value) or getattr(happened.thread, "exception", None) is not happened.exc_value:
+        show(happened)
 
 
 def _choose_warnings() -> None:

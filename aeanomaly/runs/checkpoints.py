@@ -86,6 +86,12 @@ def last_checkpoint(trainer: Trainer) -> Path | None:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def kept_checkpoint(trainer: Trainer) -> Path | None:
+    """The checkpoint that a fit which ends here can go on from, ``last.ckpt`` or else the best; None without one."""
+    paths = (last_checkpoint(trainer), chosen_checkpoint(trainer))
+    return next((path for path in paths if path is not None and path.is_file()), None)
+
+
 def checkpoint_to_test(trainer: Trainer) -> Path | None:
     """The checkpoint to test after a fit: the chosen one, or where nothing is monitored any that was kept.
 

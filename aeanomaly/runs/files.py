@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import yaml
 
@@ -32,6 +34,11 @@ def read_config(path: Path, where: str = "--config") -> dict[str, Any]:
     return content or {}
 
 
+def is_full_disk(error: BaseException | None) -> TypeGuard[OSError]:
+    """Whether a write ended because the disk is full, or a quota or the limit on the size of a file is reached."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write under a temporary name beside ``path`` and rename, so that no reader ever sees half a file.
 
@@ -53,9 +60,11 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        with partial.open("r+b") as written:
+            os.fsync(written.fileno())  # some file systems say only now that there is no room
         partial.replace(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):  # mostly because it has its place by now
             partial.unlink()

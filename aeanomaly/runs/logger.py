@@ -70,7 +70,9 @@ class RunLogger(TensorBoardLogger):
     def finalize(self, status: str) -> None:
         """Flush, and stay open for what follows in the same run."""
         if self._experiment is not None:
-            self._experiment.flush()
+            # What made a run fail is more to the point than that its last values cannot be written either.
+            with contextlib.suppress(OSError) if status == "failed" else contextlib.nullcontext():
+                self._experiment.flush()
 
     @override
     def save(self) -> None:
@@ -81,9 +83,10 @@ class RunLogger(TensorBoardLogger):
         if self._version is None or self.continued or not _is_first_device():
             return
         folder = Path(self.log_dir)
-        if not any((folder / "checkpoints").glob("*.ckpt")) and not (folder / "metrics.json").exists():
+        if not any((folder / "checkpoints").glob("[!.]*.ckpt")) and not (folder / "metrics.json").exists():
             if self._experiment is not None:
-                self._experiment.close()
+                with contextlib.suppress(OSError):  # a full disk
+                    self._experiment.close()
             shutil.rmtree(folder, ignore_errors=True)
 
 

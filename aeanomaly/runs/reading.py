@@ -198,7 +198,7 @@ def find_checkpoint(path: Path) -> Path:
             raise UserError(f"there is no run or checkpoint {str(path)!r}")
         return path
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
-    for pattern in ("best*.ckpt", "last.ckpt", "*.ckpt"):
+    for pattern in ("best*.ckpt", "last.ckpt", "[!.]*.ckpt"):  # a hidden one is of a process that was killed
         found = sorted(folder.glob(pattern))
         if len(found) > 1:
             raise UserError(f"{folder} has several checkpoints, name one: {', '.join(file.name for file in found)}")

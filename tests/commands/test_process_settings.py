@@ -33,6 +33,7 @@ def state() -> dict[str, Any]:
         "collector": (gc.isenabled(), gc.get_freeze_count()),
         "denormal": bool((torch.full((1,), 1e-40) * 1).item()),
         "threads": torch.get_num_threads(),
+        "excepthook": threading.excepthook,
     }
 
 
@@ -49,6 +50,7 @@ def spoil() -> None:
     gc.disable()
     settle_memory()
     torch.set_num_threads(torch.get_num_threads() + 1)
+    threading.excepthook = print
 
 
 @pytest.fixture

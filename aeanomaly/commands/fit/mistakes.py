@@ -6,14 +6,24 @@ import re
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
 
 from aeanomaly.errors import UserError
+from aeanomaly.runs.checkpoints import kept_checkpoint
+from aeanomaly.runs.files import is_full_disk
 
 
-def users_mistake(error: BaseException | None) -> str:
-    """The mistake behind an exception, which jsonargparse may have wrapped in others; empty if it is a defect."""
+def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -> str:
+    """The mistake behind an exception, which jsonargparse may have wrapped in others; empty if it is a defect.
+
+    ``trainer`` is that of the run that the exception ended, if it came that far.
+    """
     while error is not None:
         text = " ".join(str(error).split())
+        if is_full_disk(error):
+            return f"cannot write into {_folder(trainer)}: {error.strerror}; {_way_on(trainer)}"
+        if isinstance(error, UserError) and is_full_disk(error.__cause__):  # it names the file
+            return f"{error}; {_way_on(trainer)}"
         if isinstance(error, (UserError, MisconfigurationException)):
             return str(error)
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or re.search(
@@ -26,3 +36,16 @@ def users_mistake(error: BaseException | None) -> str:
             return f"the checkpoint is of another net, or of another program: {detail[:160]}"
         error = error.__cause__
     return ""
+
+
+def _folder(trainer: Trainer | None) -> str:
+    """Where a run writes, as far as is known."""
+    return str(getattr(trainer.logger, "log_dir", None) or trainer.default_root_dir) if trainer else "the run"
+
+
+def _way_on(trainer: Trainer | None) -> str:
+    """What to do once a disk is full; whatever of ours lies there is whole."""
+    kept = kept_checkpoint(trainer) if trainer else None
+    if kept is None:
+        return "nothing is left to resume: make room, then run it again"
+    return f"{kept} is whole: make room, then resume with: python -m aeanomaly fit --ckpt_path {kept}"

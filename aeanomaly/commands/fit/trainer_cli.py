@@ -12,6 +12,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins import TorchCheckpointIO
 
 from aeanomaly.callbacks.fit_scores import FitScores
 from aeanomaly.callbacks.interrupt import Interrupt
@@ -36,6 +37,7 @@ from aeanomaly.runs.checkpoints import (
 )
 from aeanomaly.runs.logger import RunLogger, claim_version
 from aeanomaly.runs.reading import version_to_continue
+from aeanomaly.runs.whole_checkpoints import WholeCheckpoints
 from aeanomaly.training.module import LitAutoencoder
 
 
@@ -83,7 +85,7 @@ class AnomalyCLI(LightningCLI):
         except SystemExit as leaving:
             raise ending(leaving, getattr(self, "trainer", None)) from None
         except Exception as error:
-            mistake = users_mistake(error)
+            mistake = users_mistake(error, getattr(self, "trainer", None))
             if not mistake:
                 raise
             self.discard_run()
@@ -142,6 +144,8 @@ class AnomalyCLI(LightningCLI):
         if config.get("enable_progress_bar") is not False:
             callbacks.append(Progress())
         trainer = super()._instantiate_trainer(config, callbacks)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # neither the config nor the strategy has its own
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
         if trainer.world_size > 1:
             end_together(trainer)
         if trainer.logger is None and not config.get("fast_dev_run") and trainer.is_global_zero:

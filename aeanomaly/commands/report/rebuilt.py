@@ -53,7 +53,7 @@ def tested_checkpoint(scored: ScoredRun) -> Path:
         UserError: if there is none in the run's directory.
     """
     loss = scored.run.values.get("val/loss")
-    files = sorted(scored.run.path.glob("checkpoints/*.ckpt"))
+    files = sorted(scored.run.path.glob("checkpoints/[!.]*.ckpt"))
     for file in files:
         if loss is not None and read_checkpoint(file).get("val_metrics", {}).get("val/loss") == loss:
             return file
