@@ -24,6 +24,7 @@ def run_data(name: str, scored: ScoredRun, gallery: Gallery | None) -> dict[str,
         "name": name,
         "anomalous": _base64(scored.is_anomaly.astype(np.uint8)),
         "scores": scores,
+        "main": scored.main,
         "images": [
             {
                 "row": row,

@@ -80,7 +80,7 @@ function showRun(place) {
   const names = Object.keys(choice.run.scores);
   const options = names.map((name) => Object.assign(element("option", name), { value: name }));
   byId("score").replaceChildren(...options);
-  byId("score").value = names.includes(choice.score) ? choice.score : names[0];
+  byId("score").value = names.includes(choice.score) ? choice.score : choice.run.main;
   showScore(byId("score").value);
 }
 

@@ -34,6 +34,13 @@ class ScoredRun:
     is_anomaly: NDArray[np.bool_]
     scores: dict[str, NDArray[np.float32]]
 
+    @property
+    def main(self) -> str:
+        """The score to begin with, as in `aeanomaly.load`: the last that is made of others, or else the first."""
+        known = self.run.hyperparameters or {}
+        fused = [name for name in self.scores if f"model.scores.{name}.of" in known]
+        return fused[-1] if fused else next(iter(self.scores))
+
     def thresholds(self, score: str) -> dict[str, float]:
         """The value of each threshold of a score that is finite, by name."""
         start, known = f"threshold/{score}@", self.run.values.items()

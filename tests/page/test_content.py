@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import auc, average_precision_score, roc_auc_score
 
 from aeanomaly.errors import UserError
@@ -34,6 +35,14 @@ def test_every_score_is_embedded_exactly(tmp_path: Path) -> None:
     assert list(base64.b64decode(data["anomalous"])) == column(path, "is_anomaly").tolist()
     assert data["scores"]["reconstruction"]["thresholds"]["fixed"] == 35
     assert data["scores"]["reconstruction"]["start"] == data["scores"]["reconstruction"]["thresholds"]["alarm5"]
+
+
+def test_the_page_begins_with_the_score_that_is_made_of_others(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run", names=("pooled", "fusion", "code"))
+    assert run_data("run", read_scored(path), None)["main"] == "pooled"
+    fusion = {"class_path": "aeanomaly.scores.fusion.Fusion", "init_args": {"of": ["pooled", "code"]}}
+    (path / "config.yaml").write_text(yaml.dump({"model": {"scores": {"fusion": fusion}}}))
+    assert run_data("run", read_scored(path), None)["main"] == "fusion"
 
 
 def test_curves_have_the_area_of_all_points_with_a_fraction_of_them(tmp_path: Path) -> None:
