@@ -1,4 +1,4 @@
-"""The two ways in which aeanomaly speaks up about a problem, and what it suggests for an unknown name."""
+"""How aeanomaly speaks up about a problem, and what it suggests for an unknown name."""
 
 import difflib
 from collections.abc import Collection
@@ -9,6 +9,10 @@ class UserError(ValueError):
 
     The message is one line: what is wrong, where, and what to do. The command line prints it without a traceback.
     """
+
+
+class Diverged(UserError):
+    """Training whose loss or weights are no numbers any more."""
 
 
 class AnomalyWarning(UserWarning):

@@ -17,6 +17,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.models.base import Autoencoder
 from aeanomaly.outputs import Batch, Chunk, global_seed
+from aeanomaly.training.divergence import check_loss, check_weights
 from aeanomaly.training.graphed import graphed_loss
 from aeanomaly.training.resuming import recount, restore_random_state, save_random_state
 from aeanomaly.training.running_loss import RunningLoss, total
@@ -113,7 +114,7 @@ class TrainingModule(L.LightningModule):
                 step += 1
                 self._move_schedule("step")
                 if self.running_loss.due(step):
-                    self.running_loss.log(trainer, step)
+                    self._log_loss(step)
                 for timer in timers:
                     timer.on_train_batch_end(trainer)
                 if self.cut_call or step == trainer.max_steps or (timers and trainer.should_stop):
@@ -142,8 +143,14 @@ class TrainingModule(L.LightningModule):
         else:
             terms, _ = self.net.training_loss(image)
         loss = total(terms)
+        if loss.device.type == "cpu":  # a look at it on a GPU would wait for all that it has to do: see `RunningLoss`
+            check_loss(self, loss.item(), self.global_step + 1)
         self.running_loss.add(terms, loss)
         return loss
+
+    def _log_loss(self, step: int) -> None:
+        self.running_loss.log(self.trainer, step)
+        check_loss(self, float(self.running_loss.point or 0.0), step)
 
     def _move_schedule(self, interval: Literal["epoch", "step"]) -> None:
         schedulers: Any = self.lr_schedulers() if interval == self.lr_interval else None
@@ -156,7 +163,7 @@ class TrainingModule(L.LightningModule):
         """Give the latest logged point to the progress bar and to callbacks."""
         # With automatic optimisation a step is complete only now, possibly after several batches.
         if self.automatic_optimization and self.running_loss.due(self.global_step):
-            self.running_loss.log(self.trainer, self.global_step)
+            self._log_loss(self.global_step)
         if self.running_loss.point is not None:
             self.log("train/loss", self.running_loss.point, logger=False)
             self.running_loss.point = None
@@ -180,8 +187,15 @@ class TrainingModule(L.LightningModule):
         if not self.automatic_optimization and self._monitor is not None:
             self._move_schedule("epoch")
 
+    def on_validation_start(self) -> None:
+        """Go on only with weights that scores can be fitted with."""
+        if self.trainer.state.fn == "fit":
+            check_weights(self)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the random state."""
+        """Remember the random state; weights that no run could go on from are not kept."""
+        if self.trainer.state.fn == "fit":
+            check_weights(self)
         save_random_state(checkpoint, self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 
 import optuna
-from optuna import Study, TrialPruned
+from optuna import Study
 from optuna.trial import TrialState
 from rich.console import Console
 
@@ -68,8 +67,11 @@ def _run_trial(study: Study, plan: Plan, space: Space, console: Console) -> None
     try:
         with console.status(heading) as status, fit_logged(folder, words):
             reporting = ReportLoss(trial, lambda news: status.update(f"{heading}: {news}"))
-            with contextlib.suppress(TrialPruned):
+            try:
                 TrialCLI(words, reporting)
+            except UserError:
+                if not reporting.pruned:
+                    raise
             if reporting.pruned:
                 state, ending = TrialState.PRUNED, f"pruned, {reporting.pruned}"
                 print(ending)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import lightning as L
-from optuna import TrialPruned
 from optuna.trial import Trial
 
 from aeanomaly.callbacks.run_record import RunRecord
@@ -14,7 +13,7 @@ from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
 from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.space import Space, probes
-from aeanomaly.errors import UserError
+from aeanomaly.errors import Diverged, UserError
 
 MONITOR = "val/loss"  # of normal images; it is no option, so that nothing that knows anomalies can be chosen
 
@@ -45,12 +44,6 @@ class ReportLoss(L.Callback):
                 f"a trial runs on one device, here are {trainer.world_size}: set trainer.devices to 1 in overrides"
             )
 
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Give up a net whose weights are no numbers, before scores are fitted on what it puts out."""
-        if not all(parameter.isfinite().all() for parameter in pl_module.parameters()):
-            self.pruned = f"its weights are no longer finite in epoch {trainer.current_epoch + 1}"
-            raise TrialPruned
-
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Report, and stop if the study says so."""
         if trainer.sanity_checking or self.pruned:
@@ -65,6 +58,11 @@ class ReportLoss(L.Callback):
             self.pruned = f"hopeless after epoch {epoch}"
         if self.pruned:
             trainer.should_stop = True
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """A net that diverges is hopeless, which is no mistake in the settings of the sweep."""
+        if isinstance(exception, Diverged):
+            self.pruned = str(exception).partition(" (epoch")[0]
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Have the run's record say how the trial ended."""
