@@ -11,7 +11,7 @@ class UserError(ValueError):
     """
 
 
-class Diverged(UserError):
+class DivergedError(UserError):
     """Training whose loss or weights are no numbers any more."""
 
 

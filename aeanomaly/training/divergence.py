@@ -7,7 +7,7 @@ import math
 import lightning as L
 import torch
 
-from aeanomaly.errors import Diverged
+from aeanomaly.errors import DivergedError
 from aeanomaly.runs.checkpoints import kept_checkpoint
 
 # No trained net comes near it, and squares of such numbers leave nothing of the digits of float32.
@@ -25,7 +25,7 @@ def check_loss(module: L.LightningModule, loss: float, step: int) -> None:
         step: the step that it is known by, counted from 1.
 
     Raises:
-        Diverged: if the loss is NaN or infinite.
+        DivergedError: if the loss is NaN or infinite.
     """
     if math.isfinite(loss):
         return
@@ -39,7 +39,7 @@ def check_weights(module: L.LightningModule) -> None:
     """Stop a fit whose weights are no numbers, or beyond `LARGEST_WEIGHT`.
 
     Raises:
-        Diverged: if they are.
+        DivergedError: if they are.
     """
     largest = [parameter.detach().abs().max() for parameter in module.parameters() if parameter.numel()]
     worst = float(torch.stack([value.float() for value in largest]).max()) if largest else 0.0  # NaN outdoes all
@@ -48,10 +48,10 @@ def check_weights(module: L.LightningModule) -> None:
         raise _diverged(module, f"weights are {what} after step {module.global_step}")
 
 
-def _diverged(module: L.LightningModule, what: str) -> Diverged:
+def _diverged(module: L.LightningModule, what: str) -> DivergedError:
     kept = kept_checkpoint(module.trainer)
     good = f"the last good checkpoint is {kept}" if kept is not None else "there is no good checkpoint yet"
-    return Diverged(
+    return DivergedError(
         f"training diverged: {what} (epoch {module.current_epoch + 1}); {good}; lower model.optimizer.lr, or clip "
         "gradients with trainer.gradient_clip_val"
     )

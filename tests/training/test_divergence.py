@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.commands.main import main
-from aeanomaly.errors import Diverged
+from aeanomaly.errors import DivergedError
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Output
 from aeanomaly.training.divergence import check_loss
@@ -56,7 +56,7 @@ def test_weights_out_of_all_bounds_are_not_scored_with() -> None:
     module = make_module()
     module.optimizer = lambda parameters: torch.optim.Adam(parameters, lr=1e9)
     with pytest.raises(
-        Diverged, match=r"weights are as large as \de\+\d+ after step 37 \(epoch 1\); there is no good check"
+        DivergedError, match=r"weights are as large as \de\+\d+ after step 37 \(epoch 1\); there is no good"
     ):
         make_trainer([], max_epochs=1).fit(module, make_data())
 
@@ -68,7 +68,7 @@ def test_no_checkpoint_is_written_of_weights_that_are_no_numbers(tmp_path: Path)
                 torch.nn.init.constant_(next(pl_module.parameters()), float("nan"))
                 trainer.save_checkpoint(tmp_path / "spoilt.ckpt")
 
-    with pytest.raises(Diverged, match="weights are no longer finite after step 5"):
+    with pytest.raises(DivergedError, match="weights are no longer finite after step 5"):
         make_trainer([Spoil()], max_epochs=1).fit(make_module(), make_data())
     assert not list(tmp_path.iterdir())
 
@@ -80,10 +80,10 @@ def test_a_scaler_of_gradients_may_leave_a_step_out() -> None:
     trainer, module = make_trainer([], max_epochs=1), make_module()
     trainer.strategy.connect(module)
     module.trainer = trainer
-    with pytest.raises(Diverged):
+    with pytest.raises(DivergedError):
         check_loss(module, float("inf"), 3)
     trainer.strategy.precision_plugin = Scales()  # type: ignore[assignment]
     check_loss(module, float("inf"), 3)
     torch.nn.init.constant_(next(module.parameters()), float("inf"))
-    with pytest.raises(Diverged, match="weights are no longer finite"):
+    with pytest.raises(DivergedError, match="weights are no longer finite"):
         check_loss(module, float("inf"), 3)

@@ -13,7 +13,7 @@ from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
 from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.space import Space, probes
-from aeanomaly.errors import Diverged, UserError
+from aeanomaly.errors import DivergedError, UserError
 
 MONITOR = "val/loss"  # of normal images; it is no option, so that nothing that knows anomalies can be chosen
 
@@ -61,7 +61,7 @@ class ReportLoss(L.Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """A net that diverges is hopeless, which is no mistake in the settings of the sweep."""
-        if isinstance(exception, Diverged):
+        if isinstance(exception, DivergedError):
             self.pruned = str(exception).partition(" (epoch")[0]
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
