@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning as L
 
@@ -106,6 +106,41 @@ def _run_as_rank(words: list[str], rank: int, count: int, port: int, output: str
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(count)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     sys.exit(main(words))
+
+
+def run_alone(words: list[str], limit: float = 60) -> int:
+    """The status with which a process of this command ends, forked from the same server."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["aeanomaly.commands.fit.trainer_cli"])
+    process = context.Process(target=_run, args=(words,), daemon=True)
+    process.start()
+    process.join(limit)
+    assert process.exitcode is not None, "the process hangs"
+    return process.exitcode
+
+
+def _run(words: list[str]) -> None:
+    sys.exit(main(words))
+
+
+class DieInFit(L.Callback):
+    """Ends the process as ``kill -9`` does, when a fit has taken so many steps."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        """Die."""
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DieInTest(L.Callback):
+    """Ends the process as ``kill -9`` does, when the fit is over."""
+
+    def on_test_start(self, *_: Any) -> None:
+        """Die."""
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class SleepInFit(L.Callback):

@@ -29,6 +29,11 @@ def autoencoder(callback: L.Callback, module: L.LightningModule) -> LitAutoencod
     raise UserError(f"{needs} needs a LitAutoencoder, not {found}: remove the callback, or train a LitAutoencoder")
 
 
+def logged_step(trainer: L.Trainer) -> int:
+    """Where pictures of an evaluation stand, as scalars do: in a fit at the latest step, counted from 0."""
+    return max(trainer.global_step - (trainer.state.fn == "fit"), 0)
+
+
 class EvaluationCallback(L.Callback):
     """Hands every due evaluation to `on_evaluation`, at the end of a validation or test pass.
 
@@ -103,7 +108,7 @@ class EvaluationCallback(L.Callback):
         if writer is None:
             return
         pixels = drawn(figure)
-        writer.add_image(tag, pixels, trainer.global_step, dataformats="HWC")
+        writer.add_image(tag, pixels, logged_step(trainer), dataformats="HWC")
         if tag.startswith("test/"):
             folder = Path(writer.get_logdir(), "figures")
             folder.mkdir(parents=True, exist_ok=True)

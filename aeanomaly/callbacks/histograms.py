@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning as L
 import torch
 
-from aeanomaly.callbacks.base import EvaluationCallback
+from aeanomaly.callbacks.base import EvaluationCallback, logged_step
 from aeanomaly.evaluation.metrics import ranks
 from aeanomaly.outputs import Evaluation
 from aeanomaly.training.module import LitAutoencoder
@@ -25,8 +25,8 @@ class ScoreHistograms(EvaluationCallback):
             for kind, group in (("normal", ~evaluation.is_anomaly), ("anomaly", evaluation.is_anomaly)):
                 values = scores[finite & group]
                 if len(values):  # TensorBoard raises for an empty histogram
-                    writer.add_histogram(f"{stage}/{name}/{kind}", values, trainer.global_step)
+                    writer.add_histogram(f"{stage}/{name}/{kind}", values, logged_step(trainer))
             if evaluation.is_anomaly.any() and finite.all():
                 # TensorBoard bins predictions over [0, 1], hence ranks instead of scores.
                 labels = evaluation.is_anomaly.to(torch.uint8)
-                writer.add_pr_curve(f"{stage}/{name}/pr", labels, ranks(scores), trainer.global_step)
+                writer.add_pr_curve(f"{stage}/{name}/pr", labels, ranks(scores), logged_step(trainer))

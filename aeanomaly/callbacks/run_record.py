@@ -14,7 +14,7 @@ import yaml
 
 from aeanomaly.callbacks.base import autoencoder
 from aeanomaly.evaluation.metric_name import MetricName
-from aeanomaly.runs.checkpoints import chosen_checkpoint, read_checkpoint
+from aeanomaly.runs.checkpoints import chosen_checkpoint, read_checkpoint, rename_folder
 from aeanomaly.runs.environment import data_of, environment, summary
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.hyperparameters import flatten_config
@@ -41,6 +41,19 @@ class RunRecord(L.Callback):
         logger = _run_logger(trainer)
         if logger is not None:
             logger.share(trainer.strategy.broadcast(logger.version))
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Have on the disk what was logged up to here: a run that is killed goes on from the checkpoint."""
+        logger = _run_logger(trainer)
+        if logger is not None:
+            logger.finalize("running")
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """In a run that goes on, know the checkpoints by the present name of their folder."""
+        for callback in trainer.checkpoint_callbacks:
+            folder = getattr(callback, "dirpath", None)
+            if folder and trainer.ckpt_path and Path(trainer.ckpt_path).resolve().parent == Path(folder).resolve():
+                rename_folder(checkpoint, str(folder))
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock, and tell the user how the run is set up."""

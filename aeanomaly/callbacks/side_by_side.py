@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import lightning as L
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
-from aeanomaly.callbacks.base import EvaluationCallback, autoencoder
+from aeanomaly.callbacks.base import EvaluationCallback, autoencoder, logged_step
 from aeanomaly.evaluation.metric_name import MetricName
 from aeanomaly.evaluation.spread import KINDS, QUANTILES, spread, spread_tag
 from aeanomaly.outputs import Evaluation
@@ -40,7 +40,7 @@ class SideBySide(EvaluationCallback):
         writer = self.writer(trainer)
         if writer is not None and stage == "val":
             for tag, value in spread(evaluation).items():
-                writer.add_scalar(tag, value, trainer.global_step)
+                writer.add_scalar(tag, value, logged_step(trainer))
 
     @staticmethod
     def layout(thresholds: Mapping[str, Sequence[str]]) -> Layout:

@@ -42,6 +42,47 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
+def checkpoint_to_resume(run: Path) -> Path | None:
+    """The checkpoint that an unfinished run goes on from: ``last.ckpt``, else that of the most steps; None without any.
+
+    Not the newest in any case: only ``last.ckpt`` is written when all others of its epoch are in their places.
+
+    Raises:
+        UserError: if a checkpoint cannot be read.
+    """
+    found = _steps_by_checkpoint(run / "checkpoints")
+    last = run / "checkpoints" / "last.ckpt"
+    return last if last in found else max(found, key=lambda path: found[path], default=None)
+
+
+def go_back_to(checkpoint: Path) -> None:
+    """Remove what a run that goes on from a checkpoint makes again: later ones, and what a killed process left half."""
+    steps = _steps_by_checkpoint(checkpoint.parent)
+    later = [path for path, step in steps.items() if step > steps[checkpoint]]
+    for path in [*later, *checkpoint.parent.glob(".*.ckpt")]:
+        path.unlink()
+
+
+def _steps_by_checkpoint(folder: Path) -> dict[Path, int]:
+    return {path: int(read_checkpoint(path)["global_step"]) for path in sorted(folder.glob("[!.]*.ckpt"))}
+
+
+def rename_folder(checkpoint: dict[str, Any], folder: str) -> None:
+    """Have the paths that callbacks noted in a checkpoint begin with the present name of their folder.
+
+    Otherwise Lightning's ModelCheckpoint forgets what is the best so far, when a run goes on that was moved or is named
+    from another working directory. The checkpoint, which was read from that folder, is changed in place.
+    """
+    for state in checkpoint.get("callbacks", {}).values():
+        old = state.get("dirpath") if isinstance(state, dict) else None
+        if isinstance(old, str) and old != folder:
+            for key, value in state.items():
+                if isinstance(value, str) and value.startswith(old):
+                    state[key] = folder + value.removeprefix(old)
+            kept = state.get("best_k_models", {})
+            state["best_k_models"] = {folder + path.removeprefix(old): score for path, score in kept.items()}
+
+
 def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, float]) -> None:
     """Put weights and fitted scores, and the values of the validation they come from, into a checkpoint."""
     content = torch.load(path, weights_only=True, map_location="cpu") | {

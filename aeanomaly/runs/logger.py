@@ -14,6 +14,7 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from aeanomaly.errors import UserError
+from aeanomaly.runs.lock import hold
 from aeanomaly.runs.reading import LOGS
 
 
@@ -29,11 +30,15 @@ class RunLogger(TensorBoardLogger):
     Args:
         root: folder in which ``lightning_logs/version_N`` is made.
         version: N of an existing run to continue; None takes the next free number.
+
+    Raises:
+        UserError: if another process is at work in the directory.
     """
 
     def __init__(self, root: str | Path, version: int | None = None) -> None:
         super().__init__(save_dir=str(root), name=LOGS, version=version, default_hp_metric=False)
         self.continued = version is not None
+        self._lock = hold(Path(self.log_dir), "process") if self.continued and _is_first_device() else None
 
     @property
     @override
@@ -43,7 +48,21 @@ class RunLogger(TensorBoardLogger):
             if not _is_first_device():
                 return -1  # the first device decides; `share` tells the others
             self._version = claim_version(Path(self.root_dir))
+            self._lock = hold(Path(self.log_dir), "process")
         return int(self._version)
+
+    def go_on_from(self, step: int) -> None:
+        """Have TensorBoard forget the points at this step and later, which a run that goes on is about to make again.
+
+        Args:
+            step: how many steps the run has taken; points of the latest stand one below it.
+        """
+        self._kwargs["purge_step"] = step
+
+    def release(self) -> None:
+        """Let other processes into the directory."""
+        if self._lock is not None:
+            self._lock.release()
 
     def share(self, version: int) -> None:
         """Tell a device other than the first which directory the run has."""

@@ -207,13 +207,8 @@ def find_checkpoint(path: Path) -> Path:
     raise UserError(f"no checkpoint in {path}: name one, or a run that has its checkpoints/")
 
 
-def version_to_continue(checkpoint: Path, root: Path) -> int | None:
-    """N of ``version_N`` under ``root`` if the checkpoint's run is unfinished and so can go on in its own directory.
-
-    A finished run is left as it is: training it further makes a new run.
-    """
-    folder = run_of_checkpoint(checkpoint)
-    if folder is None or folder.parent.resolve() != (root / LOGS).resolve():
-        return None
+def version_of(run: Path) -> int | None:
+    """N if this is ``lightning_logs/version_N``, else None."""
+    folder = run.resolve()
     match = re.fullmatch(r"version_(\d+)", folder.name)
-    return int(match[1]) if match and not read_run(folder).finished else None
+    return int(match[1]) if match and folder.parent.name == LOGS else None

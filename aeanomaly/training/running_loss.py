@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from typing import Any
 
 import lightning as L
 import torch
@@ -35,6 +36,16 @@ class RunningLoss:
         for name, term in named.items():
             self.sums[name] = self.sums[name] + term.detach() if name in self.sums else term.detach().clone()
         self.count += 1
+
+    def state(self, trainer: L.Trainer) -> dict[str, Any]:
+        """What a checkpoint must hold for a resumed run to log the same points; every device must call it."""
+        sums = {name: trainer.strategy.reduce(value, reduce_op="mean") for name, value in self.sums.items()}
+        return {"sums": sums, "count": self.count, "logged_at": self.logged_at}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on from a `state`."""
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.count, self.logged_at = state["count"], state["logged_at"]
 
     def due(self, step: int) -> bool:
         """Whether the step, counted from 1, is one to log at; never if ``every`` is 0."""

@@ -172,8 +172,12 @@ class TrainingModule(L.LightningModule):
         """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
         self.running_loss = RunningLoss(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         self._recorded, self.cut_call = None, False
-        restore_random_state(self._restored or {}, self.device)
-        self._restored = None
+        restored, self._restored = self._restored or {}, None
+        restore_random_state(restored, self.device)
+        if "running_loss" in restored:
+            self.running_loss.restore(restored["running_loss"], self.device)
+            if self.running_loss.due(self.global_step):  # the run was interrupted just before
+                self._log_loss(self.global_step)
 
     def on_train_epoch_start(self) -> None:
         """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
@@ -196,9 +200,11 @@ class TrainingModule(L.LightningModule):
         """Remember the random state; weights that no run could go on from are not kept."""
         if self.trainer.state.fn == "fit":
             check_weights(self)
+            checkpoint["running_loss"] = self.running_loss.state(self.trainer)
         save_random_state(checkpoint, self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state until training starts, and count in calls of this fit."""
-        self._restored = {key: value for key, value in checkpoint.items() if key.startswith("random_state")}
+        kept = ("random_state", "random_state_on_gpu", "running_loss")
+        self._restored = {key: checkpoint[key] for key in kept if key in checkpoint}
         recount(checkpoint, self.chunk_size)

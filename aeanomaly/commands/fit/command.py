@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aeanomaly.commands.fit.options import complete_options
+from aeanomaly.commands.fit.resume import resumed_run
 from aeanomaly.commands.fit.threads import ProcessorWatch, wait_passively
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def run(command: str, options: Sequence[str]) -> AnomalyCLI:
     Raises:
         UserError: after a user's mistake.
     """
-    words = complete_options(command, list(options))  # a missing file is named before torch is imported
+    # What is missing is named before torch is imported.
+    resumed, words = resumed_run(options) if command == "fit" else (None, list(options))
+    words = complete_options(command, words)
     wait_passively()
     watch = ProcessorWatch()  # importing torch takes long enough to see whether the processors are free
     was_enabled = gc.isenabled()
@@ -41,10 +44,10 @@ def run(command: str, options: Sequence[str]) -> AnomalyCLI:
     finally:
         if was_enabled:
             gc.enable()
-    start: Callable[[str, Sequence[str], ProcessorWatch], Any] = AnomalyCLI
+    start: Callable[..., Any] = AnomalyCLI
     if torch.distributed.is_torchelastic_launched():
         from torch.distributed.elastic.multiprocessing.errors import record
 
         start = record(start)  # so that torchrun's last words name the error of the process that failed first
-    cli: AnomalyCLI = start(command, words, watch)
+    cli: AnomalyCLI = start(command, words, watch, resumed=resumed)
     return cli

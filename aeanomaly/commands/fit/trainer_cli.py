@@ -30,13 +30,15 @@ from aeanomaly.errors import UserError
 from aeanomaly.evaluation.metric_name import refuse_anomalous_monitors
 from aeanomaly.runs.checkpoints import (
     FREE_OF_CHECKPOINT,
+    checkpoint_to_resume,
     checkpoint_to_test,
     find_conflict,
+    go_back_to,
     read_checkpoint,
     replace_state,
 )
 from aeanomaly.runs.logger import RunLogger, claim_version
-from aeanomaly.runs.reading import version_to_continue
+from aeanomaly.runs.reading import LOGS, read_run, run_of_checkpoint, version_of
 from aeanomaly.runs.whole_checkpoints import WholeCheckpoints
 from aeanomaly.training.module import LitAutoencoder
 
@@ -51,6 +53,7 @@ class AnomalyCLI(LightningCLI):
         options: the words after it.
         processors: started with the process, to choose the number of threads of a fit by; None leaves it as it is.
         page: False makes no report.html, whatever the config says: for runs in such a number that nobody opens it.
+        resumed: an unfinished run, to go on in its directory from its last checkpoint, or from the start without one.
 
     Raises:
         UserError: after a user's mistake; the directory of a run without any result is removed.
@@ -61,15 +64,23 @@ class AnomalyCLI(LightningCLI):
     logger: RunLogger | None = None
     unlogged: Path | None = None  # folder of the checkpoints of a run without logger
     trained_with: int | None = None  # threads of the run that goes on
+    steps_done = 0  # by that run
 
     def __init__(
-        self, command: str, options: Sequence[str], processors: ProcessorWatch | None = None, page: bool = True
+        self,
+        command: str,
+        options: Sequence[str],
+        processors: ProcessorWatch | None = None,
+        page: bool = True,
+        resumed: Path | None = None,
     ) -> None:
-        self.command, self.processors, self.page = command, processors, page
+        self.command, self.processors, self.page, self.resumed = command, processors, page, resumed
         # Lightning's own table of metrics cuts long names off: it is for who asks for it by --verbose.
         quiet = ["--verbose=false"] if command in ("test", "validate") else []
         strict = {"exit_on_error": False, "allow_abbrev": False}  # raise, instead of printing the usage and leaving
         try:
+            if resumed is not None and (checkpoint := checkpoint_to_resume(resumed)) is not None:
+                options = [*options, "--ckpt_path", str(checkpoint)]
             with command_process([command, *quiet, *options]):
                 super().__init__(
                     LitAutoencoder,
@@ -90,6 +101,9 @@ class AnomalyCLI(LightningCLI):
                 raise
             self.discard_run()
             raise UserError(mistake) from error
+        finally:
+            if self.logger is not None:
+                self.logger.release()
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The command at hand only, so that no parser is built for the others."""
@@ -111,7 +125,7 @@ class AnomalyCLI(LightningCLI):
         saved = read_checkpoint(path)
         if self.command == "fit" and "optimizer_states" not in saved:
             raise UserError(f"{path} holds weights only: they can be tested, but `fit` cannot go on from them")
-        self.trained_with = saved.get("threads")
+        self.trained_with, self.steps_done = saved.get("threads"), int(saved.get("global_step", 0))
         self._dump_config()
         given = {key: value for key, value in self.config_dump["model"].items() if key not in FREE_OF_CHECKPOINT}
         del self.config_dump  # it is made again once the seed is known
@@ -130,10 +144,9 @@ class AnomalyCLI(LightningCLI):
         path = self.config_init[self.subcommand].get("ckpt_path")
         if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
             root = Path(config.get("default_root_dir") or ".")
-            continues = self.subcommand == "fit" and path
-            version = version_to_continue(Path(path), root) if continues else None
-            self.logger = config["logger"] = RunLogger(root, version)
+            self.logger = config["logger"] = RunLogger(root, self._version_to_continue(root, path))
             if self.logger.continued:  # its checkpoints are there on purpose
+                self.logger.go_on_from(self.steps_done)
                 warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         if self.subcommand != "fit":  # nothing is trained, so there is nothing to keep, nor to be warned about
             warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
@@ -146,11 +159,25 @@ class AnomalyCLI(LightningCLI):
         trainer = super()._instantiate_trainer(config, callbacks)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # neither the config nor the strategy has its own
             trainer.strategy.checkpoint_io = WholeCheckpoints()
+        if self.logger is not None and self.logger.continued and path and trainer.is_global_zero:
+            go_back_to(Path(path))
         if trainer.world_size > 1:
             end_together(trainer)
         if trainer.logger is None and not config.get("fast_dev_run") and trainer.is_global_zero:
             self._give_checkpoints_a_folder(trainer)
         return trainer
+
+    def _version_to_continue(self, root: Path, path: str | None) -> int | None:
+        """N of ``version_N`` under ``root`` if an unfinished run goes on there, from its last checkpoint.
+
+        Training a finished run further, or going back to an older checkpoint, makes a new run: nothing is overwritten.
+        """
+        run = self.resumed or (run_of_checkpoint(Path(path)) if path and self.subcommand == "fit" else None)
+        if run is None or run.resolve().parent != (root / LOGS).resolve() or read_run(run).finished:
+            return None
+        checkpoint = checkpoint_to_resume(run)
+        goes_on = checkpoint.samefile(path) if path and checkpoint else self.resumed is not None
+        return version_of(run) if goes_on else None
 
     def _give_checkpoints_a_folder(self, trainer: Trainer) -> None:
         """Without a logger there is no run directory, and checkpoints of all runs would lie in one folder."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from filelock import FileLock, Timeout
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
@@ -21,6 +20,7 @@ from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.space import Space
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
+from aeanomaly.runs.lock import hold
 
 FAILED = "failed"  # marks a trial that failed by itself, not by being interrupted
 
@@ -32,18 +32,12 @@ def only_sweep(out: Path) -> Iterator[None]:
     Raises:
         UserError: if another sweep is at work there, or the folder cannot be made.
     """
-    lock = FileLock(out / ".lock")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UserError(f"another sweep is at work in {out}") from None
     except OSError as error:
         raise UserError(f"cannot write to the folder {out}: {error.strerror}") from None
-    try:
+    with hold(out, "sweep"):
         yield
-    finally:
-        lock.release()
 
 
 def open_study(plan: Plan, space: Space) -> optuna.Study:
