@@ -52,6 +52,7 @@ options:
 first steps:
   python -m aeanomaly fit --config configs/base.yaml      the study on MNIST
   python -m aeanomaly fit --config configs/debug.yaml     a few seconds, no download
+  python -m aeanomaly fit --resume                        the latest run that did not come to its end
   python -m aeanomaly test --ckpt_path lightning_logs/version_0/checkpoints/last.ckpt
   python -m aeanomaly compare                             every run so far, side by side
 """

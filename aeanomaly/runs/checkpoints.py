@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
+from aeanomaly.runs.reading import LOGS, read_run, run_of_checkpoint, version_of
 
 # Options of the model that may differ from those in a checkpoint: two change nothing but the speed, and thresholds
 # follow from the scores of normal images that the checkpoint holds.
@@ -50,9 +51,23 @@ def checkpoint_to_resume(run: Path) -> Path | None:
     Raises:
         UserError: if a checkpoint cannot be read.
     """
-    found = _steps_by_checkpoint(run / "checkpoints")
     last = run / "checkpoints" / "last.ckpt"
-    return last if last in found else max(found, key=lambda path: found[path], default=None)
+    if last.is_file():
+        return last
+    found = _steps_by_checkpoint(run / "checkpoints")
+    return max(found, key=lambda path: found[path], default=None)
+
+
+def version_to_continue(checkpoint: Path, root: Path) -> int | None:
+    """N of ``version_N`` under ``root`` if this is the checkpoint from which an unfinished run goes on there.
+
+    Training a finished run further, or going back to an older checkpoint, makes a new run: nothing is overwritten.
+    """
+    run = run_of_checkpoint(checkpoint)
+    if run is None or run.parent != (root / LOGS).resolve() or read_run(run).finished:
+        return None
+    latest = checkpoint_to_resume(run)
+    return version_of(run) if latest is not None and latest.samefile(checkpoint) else None
 
 
 def go_back_to(checkpoint: Path) -> None:

@@ -36,11 +36,14 @@ from aeanomaly.runs.checkpoints import (
     go_back_to,
     read_checkpoint,
     replace_state,
+    version_to_continue,
 )
 from aeanomaly.runs.logger import RunLogger, claim_version
-from aeanomaly.runs.reading import LOGS, read_run, run_of_checkpoint, version_of
+from aeanomaly.runs.reading import version_of
 from aeanomaly.runs.whole_checkpoints import WholeCheckpoints
 from aeanomaly.training.module import LitAutoencoder
+
+RESUME = "fit --resume [RUN] takes an unfinished run, by default the latest, on from its last checkpoint."
 
 
 class AnomalyCLI(LightningCLI):
@@ -89,7 +92,7 @@ class AnomalyCLI(LightningCLI):
                     auto_configure_optimizers=False,
                     save_config_callback=RunConfig,
                     save_config_kwargs={"save_to_log_dir": False},
-                    parser_kwargs={**strict, command: strict},
+                    parser_kwargs={**strict, command: strict | ({"epilog": RESUME} if command == "fit" else {})},
                 )
         except ArgumentError as error:
             raise UserError(one_line(str(error))) from error
@@ -144,7 +147,10 @@ class AnomalyCLI(LightningCLI):
         path = self.config_init[self.subcommand].get("ckpt_path")
         if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
             root = Path(config.get("default_root_dir") or ".")
-            self.logger = config["logger"] = RunLogger(root, self._version_to_continue(root, path))
+            version = version_of(self.resumed) if self.resumed else None
+            if self.subcommand == "fit" and path:
+                version = version_to_continue(Path(path), root)
+            self.logger = config["logger"] = RunLogger(root, version)
             if self.logger.continued:  # its checkpoints are there on purpose
                 self.logger.go_on_from(self.steps_done)
                 warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
@@ -166,18 +172,6 @@ class AnomalyCLI(LightningCLI):
         if trainer.logger is None and not config.get("fast_dev_run") and trainer.is_global_zero:
             self._give_checkpoints_a_folder(trainer)
         return trainer
-
-    def _version_to_continue(self, root: Path, path: str | None) -> int | None:
-        """N of ``version_N`` under ``root`` if an unfinished run goes on there, from its last checkpoint.
-
-        Training a finished run further, or going back to an older checkpoint, makes a new run: nothing is overwritten.
-        """
-        run = self.resumed or (run_of_checkpoint(Path(path)) if path and self.subcommand == "fit" else None)
-        if run is None or run.resolve().parent != (root / LOGS).resolve() or read_run(run).finished:
-            return None
-        checkpoint = checkpoint_to_resume(run)
-        goes_on = checkpoint.samefile(path) if path and checkpoint else self.resumed is not None
-        return version_of(run) if goes_on else None
 
     def _give_checkpoints_a_folder(self, trainer: Trainer) -> None:
         """Without a logger there is no run directory, and checkpoints of all runs would lie in one folder."""
