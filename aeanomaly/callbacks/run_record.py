@@ -105,7 +105,7 @@ class RunRecord(L.Callback):
         self._started["test"] = time.perf_counter()
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write everything, the HParams row last."""
+        """Write everything, metrics.json last."""
         module = autoencoder(self, pl_module)
         values = _logged(trainer, "test") | {"test_seconds": time.perf_counter() - self._started["test"]}
         if trainer.ckpt_path:  # otherwise the weights at hand were tested, not those of a checkpoint
@@ -115,11 +115,11 @@ class RunRecord(L.Callback):
         for score, thresholds in evaluation.thresholds.items():
             values |= {f"threshold/{score}@{name}": v for name, v in thresholds.items() if not math.isnan(v)}
         _write_file(trainer, "test_scores.csv", scores_csv(evaluation))
-        self._write(trainer, values)
         logger = _run_logger(trainer)
         if logger is not None and trainer.is_global_zero:
             config = Path(logger.log_dir, "config.yaml")
             logger.log_hparams_row(flatten_config(yaml.safe_load(config.read_text())) if config.is_file() else {})
+        self._write(trainer, values)  # last: a run that has them is finished
 
     def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write predictions.csv: scores, and for each threshold whether the image is flagged."""

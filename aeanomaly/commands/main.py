@@ -86,6 +86,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"aeanomaly: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except OSError as error:
+        from aeanomaly.runs.files import is_full_disk
+
+        if not is_full_disk(error):
+            raise
+        what = f"{error.strerror}: {error.filename or 'the disk is full'}"
+        print(f"aeanomaly: error: {what}; make room, then give the command again", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as interruption:
         if not interruption.args:  # otherwise it was said by whoever was interrupted
             print("Interrupted.", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 import torch
 from lightning import seed_everything
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.tensorboard import SummaryWriter
 
 import aeanomaly.models
 import aeanomaly.scores
@@ -219,3 +221,29 @@ def test_pictures() -> None:
     assert done.returncode == 0, done.stderr
     seconds = {way: float(cells(done.stdout, way)[1]) for way in ("Pillow alone", "first start", "later start")}
     assert seconds["later start"] < seconds["first start"]
+
+
+def test_faults(tmp_path: Path) -> None:
+    words = [sys.executable, str(BENCHMARKS / "faults.py"), "--tries", "1", "--only", "twice"]
+    done = subprocess.run(
+        [*words, "--folder", str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert cells(done.stdout, "fit: Ctrl-C twice leaves at once (seconds)")[:2] == ["1", "1"]
+
+
+def test_endings_that_differ_are_told_apart(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endings, other = load("endings", monkeypatch), tmp_path / "version_0"
+    shutil.copytree(run_dir, other)
+    assert endings.differences(other, run_dir) == []
+    last = other / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    next(iter(content["state_dict"].values())).add_(1e-6)
+    torch.save(content, last)
+    (other / "test_scores.csv").write_text("")
+    writer = SummaryWriter(str(other))
+    writer.add_scalar("train/loss", 1.0, 10_000)
+    writer.close()
+    assert endings.differences(other, run_dir) == ["weights in last.ckpt", "test scores", "points of train/loss"]
+    last.unlink()
+    assert "checkpoints" in endings.differences(other, run_dir)[0]

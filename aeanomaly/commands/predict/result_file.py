@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,8 @@ class ResultFile:
 
     def leave(self) -> None:
         """Leave the rows for another try; where there is none, no file."""
-        self._stream.close()
+        with suppress(OSError):  # on a full disk it fails once more, and it was said
+            self._stream.close()
         if self._whole != self.partial:
             self._whole.unlink(missing_ok=True)
         if not self.count:

@@ -13,10 +13,10 @@ from filelock import FileLock
 
 from aeanomaly.commands.main import main
 from aeanomaly.runs.checkpoints import checkpoint_to_resume, go_back_to
-from tests.commands.fit.test_resume import same_weights, sending, status_of
+from performance.endings import differences
+from tests.commands.fit.test_resume import sending, status_of
 from tests.conftest import DEBUG
 from tests.processes import run_alone
-from tests.training.parts import scalars
 
 EPOCH = 37  # steps
 
@@ -33,22 +33,6 @@ def words(root: Path, *options: str) -> list[str]:
 def dying(callback: str, **options: int) -> list[str]:
     spec = {"class_path": f"tests.processes.{callback}", "init_args": options}
     return ["--trainer.callbacks+", json.dumps(spec)]
-
-
-def assert_ended_like(run: Path, other: Path) -> None:
-    """Checkpoints, scores, values and every point in TensorBoard."""
-    names = [sorted(path.name for path in (each / "checkpoints").iterdir()) for each in (run, other)]
-    assert names[0] == names[1]
-    for name in names[0]:
-        assert same_weights(run / "checkpoints" / name, other / "checkpoints" / name), name
-    assert (run / "test_scores.csv").read_text() == (other / "test_scores.csv").read_text()
-    values = [json.loads((each / "metrics.json").read_text()) for each in (run, other)]
-    kept = [{name: value for name, value in each.items() if name.startswith(("val/", "test/"))} for each in values]
-    assert kept[0] == kept[1]
-    points = [scalars(each) for each in (run, other)]
-    assert points[0].keys() == points[1].keys()
-    for tag in points[0]:
-        assert points[0][tag] == points[1][tag], tag
 
 
 @pytest.mark.parametrize(
@@ -71,7 +55,7 @@ def test_a_killed_run_goes_on(
     monkeypatch.chdir(tmp_path)
     assert main(["fit", "--resume"]) == 0
     assert [path.name for path in run.parent.iterdir()] == ["version_0"]
-    assert_ended_like(run, uninterrupted)
+    assert differences(run, uninterrupted) == []
 
 
 def test_an_interrupted_run_that_was_moved_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
@@ -82,7 +66,7 @@ def test_an_interrupted_run_that_was_moved_goes_on(uninterrupted: Path, tmp_path
     shutil.copy(uninterrupted / "checkpoints" / "best-epoch=03.ckpt", run / "checkpoints")  # as if killed after it
     (run / "config.yaml").write_text((uninterrupted / "config.yaml").read_text())
     assert main(["fit", "--resume", str(run)]) == 0
-    assert_ended_like(run, uninterrupted)
+    assert differences(run, uninterrupted) == []
 
 
 def test_what_is_made_again_is_removed(tmp_path: Path) -> None:
