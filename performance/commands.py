@@ -44,16 +44,15 @@ def started(words: Sequence[str], folder: Path, room: int | None = None) -> Iter
         if room is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 
-    with (folder / "said.txt").open("a") as said:  # no pipe, which a full disk would not stop
-        process = subprocess.Popen(
-            [sys.executable, "-m", "aeanomaly", *words],
-            cwd=folder,
-            stdout=said,
-            stderr=said,
-            text=True,
-            start_new_session=True,
-            preexec_fn=prepare,
-        )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aeanomaly", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,  # no file, which could not grow either
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=prepare,
+    )
     try:
         yield process
     finally:
@@ -71,12 +70,11 @@ def stopped(
     words: Sequence[str], folder: Path, stop: Callable[[subprocess.Popen[str]], None], room: int | None = None
 ) -> Ended:
     """Run a command, do something to it, and see how it ends."""
-    said, begin = folder / "said.txt", time.monotonic()
-    before = len(said.read_text()) if said.exists() else 0
+    begin = time.monotonic()
     with started(words, folder, room) as process:
         stop(process)
-        status = process.wait(LIMIT)
-    return Ended(status, said.read_text()[before:], time.monotonic() - begin)
+        said, _ = process.communicate(timeout=LIMIT)
+    return Ended(process.returncode, said, time.monotonic() - begin)
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:

@@ -32,13 +32,13 @@ def test_the_former_file_stays_and_one_line_says_why(
 ) -> None:
     target = tmp_path / name
     target.write_text("former")
-    np.save(tmp_path / "images.npy", np.zeros((40, 8, 8), np.uint8))
+    np.save(tmp_path / "images.npy", np.zeros((20, 8, 8), np.uint8))
     words = {
         "predict": ["predict", "--ckpt_path", str(run_dir), "--images", str(tmp_path / "images.npy")],
         "report": ["report", str(run_dir)],
         "export": ["export", "--ckpt_path", str(run_dir), "--format", "torch"],
     }[command]
-    with no_file_beyond(300):
+    with no_file_beyond(400):
         assert main([*words, "--out", str(target)]) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert error[-1].startswith("aeanomaly: error: cannot write ")
