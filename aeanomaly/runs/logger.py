@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -39,6 +40,11 @@ class RunLogger(TensorBoardLogger):
         super().__init__(save_dir=str(root), name=LOGS, version=version, default_hp_metric=False)
         self.continued = version is not None
         self._lock = hold(Path(self.log_dir), "process") if self.continued and _is_first_device() else None
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies (callbacks that average weights copy all that the module knows) do not hold the directory."""
+        return {**super().__getstate__(), "_lock": None}
 
     @property
     @override

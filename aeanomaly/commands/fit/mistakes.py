@@ -34,6 +34,8 @@ def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -
         if text.startswith("Error(s) in loading state_dict"):
             detail = text.partition(": ")[2]
             return f"the checkpoint is of another net, or of another program: {detail[:160]}"
+        if isinstance(error, ModuleNotFoundError) and error.name is None:  # what a library says of one that it wants
+            return text
         error = error.__cause__
     return ""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import TorchCheckpointIO
 
@@ -20,6 +20,7 @@ from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.report import Report
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.mistakes import users_mistake
+from aeanomaly.commands.fit.refused import refuse_callbacks
 from aeanomaly.commands.fit.report import RunConfig, print_report
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.parser import one_line
@@ -145,7 +146,8 @@ class AnomalyCLI(LightningCLI):
         """The configured trainer, with a run directory unless logging is off or done otherwise."""
         callbacks = [*callbacks, *self.own_callbacks()]
         path = self.config_init[self.subcommand].get("ckpt_path")
-        if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
+        leaves_nothing = config.get("fast_dev_run") or config.get("barebones")
+        if config.get("logger") in (None, True) and not leaves_nothing:
             root = Path(config.get("default_root_dir") or ".")
             version = version_of(self.resumed) if self.resumed else None
             if self.subcommand == "fit" and path:
@@ -160,16 +162,20 @@ class AnomalyCLI(LightningCLI):
             config["callbacks"] = [c for c in config.get("callbacks") or [] if not isinstance(c, Checkpoint)]
         if not self.page:
             config["callbacks"] = [c for c in config.get("callbacks") or [] if not isinstance(c, Report)]
-        if config.get("enable_progress_bar") is not False:
+        shown_by_another = any(isinstance(callback, ProgressBar) for callback in config.get("callbacks") or [])
+        if config.get("enable_progress_bar") is not False and not config.get("barebones") and not shown_by_another:
             callbacks.append(Progress())
-        trainer = super()._instantiate_trainer(config, callbacks)
+        try:
+            trainer = super()._instantiate_trainer(config, callbacks)
+        except (ValueError, ModuleNotFoundError) as error:  # Lightning's words about options that do not go together
+            raise UserError(f"trainer: {error}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # neither the config nor the strategy has its own
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         if self.logger is not None and self.logger.continued and path and trainer.is_global_zero:
             go_back_to(Path(path))
         if trainer.world_size > 1:
             end_together(trainer)
-        if trainer.logger is None and not config.get("fast_dev_run") and trainer.is_global_zero:
+        if trainer.logger is None and not leaves_nothing and trainer.is_global_zero:
             self._give_checkpoints_a_folder(trainer)
         return trainer
 
@@ -198,9 +204,9 @@ class AnomalyCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Refuse a choice by anomalies, and leave nothing in the way of the training loop."""
+        refuse_callbacks(self.trainer)
         schedule = self.config_dump["model"].get("lr_scheduler") or {}
-        monitors = [getattr(callback, "monitor", None) for callback in self.trainer.callbacks]  # type: ignore[attr-defined]
-        refuse_anomalous_monitors([*monitors, (schedule.get("init_args") or {}).get("monitor")])
+        refuse_anomalous_monitors([(schedule.get("init_args") or {}).get("monitor")])
         parameters = sum(parameter.numel() for parameter in self.model.net.parameters())
         if self.trainer.world_size == 1 and self.processors is not None:  # for several processes Lightning chooses
             # A run that goes on keeps its number: sums in another order differ in the last bit.

@@ -1,0 +1,30 @@
+"""What Lightning offers and a run here cannot take, with the reason."""
+
+from __future__ import annotations
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import BackboneFinetuning, BatchSizeFinder, LearningRateFinder, WeightAveraging
+
+from aeanomaly.errors import UserError
+from aeanomaly.evaluation.metric_name import refuse_anomalous_monitors
+
+_REASONS: dict[type[Callback], str] = {
+    BackboneFinetuning: "it wants a LightningModule with a `backbone`; a net may freeze layers itself",
+    BatchSizeFinder: "it trains for a few steps with every size, also before the test; set data.batch_size",
+    LearningRateFinder: "it wants a LightningModule with an `lr`; `python -m aeanomaly sweep` looks for a rate",
+    WeightAveraging: "it averages fitted scores, too, whose sizes change; take StochasticWeightAveraging",
+}
+
+
+def refuse_callbacks(trainer: Trainer) -> None:
+    """Look through the callbacks before anything runs.
+
+    Raises:
+        UserError: for one that cannot work with scores that are fitted, or chooses by anomalies.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        for kind, reason in _REASONS.items():
+            if isinstance(callback, kind):
+                raise UserError(f"trainer.callbacks: {type(callback).__name__} cannot be used: {reason}")
+    refuse_anomalous_monitors([getattr(callback, "monitor", None) for callback in callbacks])
