@@ -27,10 +27,11 @@ _MOST_TRAINING_IMAGES = 2000  # above that, another pass over them takes too lon
 
 @dataclass(frozen=True)
 class Suspect:
-    """An image: its number in the training split, its class, and whether it was trained on."""
+    """An image: its number in the training split, its class, its file if it has one, and whether it was trained on."""
 
     index: int
     label: int
+    path: str | None
     trained_on: bool
     pictures: Pictures
 
@@ -74,9 +75,9 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
         found.looked_at[name] = len(scores)
         found.notes[name] = _note(detector, name, name in left_out)
     shown: dict[tuple[bool, int], Suspect] = {}
-    for trained_on, loader, rows in (
-        (False, data.val_dataloader, data.split.val_normal),
-        (True, data.train_in_order_dataloader, data.split.train),
+    for trained_on, part, loader, rows in (
+        (False, "val", data.val_dataloader, data.split.val_normal),
+        (True, "train", data.train_in_order_dataloader, data.split.train),
     ):
         wanted = [position for kind, position in places if kind == trained_on]
         if wanted:
@@ -84,7 +85,8 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
             batch = table[torch.tensor(wanted, device=table.device)]
             pictures = pictures_of(detector, batch.image.to(device))
             for position, label, entry in zip(wanted, batch.label.tolist(), pictures, strict=True):
-                shown[trained_on, position] = Suspect(int(rows[position]), label, trained_on, entry)
+                path = data.paths[part][position] if data.paths else None
+                shown[trained_on, position] = Suspect(int(rows[position]), label, path, trained_on, entry)
     found.images = [shown[place] for place in places]
     return found
 

@@ -31,7 +31,8 @@ class Spots(OneClassDataModule):
         noise = torch.randint(0, 60, (400, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
         noise[::40] += 190
         labels = torch.arange(400) // 40 % 2
-        return Arrays(noise, labels, noise[:40], torch.arange(40) % 2)
+        paths = {"train": [f"good/{row}.png" for row in range(400)], "test": [f"test/{row}.png" for row in range(40)]}
+        return Arrays(noise, labels, noise[:40], torch.arange(40) % 2, paths=paths)
 
 
 def opened(uri: str) -> np.ndarray:
@@ -104,6 +105,7 @@ def test_bright_images_among_the_good_ones_are_found_without_having_been_seen(da
         distances = neighbours.kneighbors(row, 4)[0][0]
         assert value == pytest.approx(distances[1:].mean() if image.trained_on else distances[:3].mean(), rel=1e-3)
         assert (image.index in data.split.train) == image.trained_on
+        assert image.path == f"good/{image.index}.png"
         assert (opened(image.pictures["input"])[..., 0] == arrays.train_images[image.index, 0].numpy()).all()
     assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
 
