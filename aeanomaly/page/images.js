@@ -80,7 +80,7 @@ function showSuspects() {
       return card(
         image.pictures,
         nameOf(image),
-        [`score ${number(value)}, ${image.trained ? "left out of the bank" : "held out"}`],
+        [`score ${number(value)}, ${image.trained ? "trained on" : "held out"}`],
         "",
         "",
       );

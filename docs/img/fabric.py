@@ -1,11 +1,12 @@
-"""Makes photographs of a woven fabric, some with a fault, for whoever has none of their own to try docs/using.md with.
+"""Makes photographs of a woven fabric, some with a fault, to try docs/using.md with.
 
-    python docs/img/fabric.py
+    python docs/img/fabric.py       pictures/ and later/ in the current folder
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ Values = NDArray[np.float64]
 
 HEIGHT, WIDTH = 180, 240
 FAULTS = ("hole", "stain", "thread")
-UNNOTICED = (17, 101)  # of the good ones, that have a fault nobody has seen
+UNNOTICED = (23, 58, 101)  # of the good pictures, that have a fault which nobody has seen
 
 
 def fabric(generator: np.random.Generator) -> Values:
@@ -41,15 +42,15 @@ def faulty(image: Values, kind: str, generator: np.random.Generator) -> tuple[Va
     angle = generator.uniform(0, np.pi)
     along, beside = rows * np.sin(angle) + columns * np.cos(angle), rows * np.cos(angle) - columns * np.sin(angle)
     if kind == "hole":
-        wide, high = generator.uniform(6, 11, 2)
+        wide, high = generator.uniform(8, 15, 2)
         cover = special.expit(4 - 4 * np.hypot(along / wide, beside / high) ** 2)
         return image * (1 - cover) + 0.1 * cover, cover
     if kind == "stain":
-        wide, high = generator.uniform(16, 30, 2)
+        wide, high = generator.uniform(20, 36, 2)
         cover = special.expit(8 - 8 * np.hypot(along / wide, beside / high) ** 2)
-        return image * (1 - generator.uniform(0.15, 0.3) * cover), cover
+        return image * (1 - generator.uniform(0.2, 0.35) * cover), cover
     bent = beside - generator.uniform(-6, 6) * np.sin(along / 15)
-    cover = np.exp(-((bent / 1.6) ** 2)) * (abs(along) < generator.uniform(30, 50))
+    cover = np.exp(-((bent / 2) ** 2)) * (abs(along) < generator.uniform(35, 60))
     return image * (1 - cover) + 0.9 * cover, cover
 
 
@@ -60,39 +61,43 @@ def photograph(image: Values, generator: np.random.Generator) -> Image.Image:
     return Image.fromarray((pixels.clip(0, 1) * 255).round().astype(np.uint8))
 
 
-def make(folder: Path, good: int, tested: int, faults: int, new: int) -> None:
-    """Write ``train/good``, ``test/good``, ``test/FAULT`` with masks in ``ground_truth``, and ``new``, some with faults.
-
-    Args:
-        folder: made if need be.
-        good: pictures to train on.
-        tested: pictures of ``test/good``.
-        faults: pictures of each fault to test with.
-        new: pictures that nobody has looked at; every eighth has a fault.
-    """
-    kinds = [FAULTS[number % 3] if number in UNNOTICED else "" for number in range(good)] + [""] * tested
-    kinds += [kind for kind in FAULTS for _ in range(faults)]
-    kinds += ["" if number % 8 else FAULTS[number // 8 % 3] for number in range(new)]
-    places = [f"train/good/{number:03}" for number in range(good)] + [f"test/good/{n:03}" for n in range(tested)]
-    places += [f"test/{kind}/{number:03}" for kind in FAULTS for number in range(faults)]
-    places += [f"new/{number:03}" for number in range(new)]
-    for number, (place, kind) in enumerate(zip(places, kinds, strict=True)):
-        generator = np.random.default_rng(number)
-        image = fabric(generator)
+def place(root: Path, folder: str, kind: str, numbers: Iterable[int], seed: int) -> None:
+    """Write photographs ``folder/000.jpg`` and so on, all with this fault or none; of those to test with, masks too."""
+    for number in numbers:
+        generator = np.random.default_rng((seed, number))
+        image, path = fabric(generator), root / folder / f"{number:03}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
         if kind:
             image, cover = faulty(image, kind, generator)
-        path = folder / f"{place}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
+            if folder == f"pictures/test/{kind}":
+                mask = root / f"pictures/ground_truth/{kind}/{number:03}_mask.png"
+                mask.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(cover > 0.5).save(mask)
         photograph(image, generator).save(path, quality=90)
-        if place.startswith(f"test/{kind}/"):
-            mask = folder / f"ground_truth/{kind}/{path.stem}_mask.png"
-            mask.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(cover > 0.5).save(mask)
+
+
+def make(root: Path, good: int, tested: int, faults: int, later: int) -> None:
+    """Write ``pictures``, in the layout of MVTec AD, and ``later``, where every eighth has a fault.
+
+    Args:
+        root: the folder for both.
+        good: pictures to train on. Three of them have a fault.
+        tested: good pictures to test with.
+        faults: pictures of each fault to test with.
+        later: pictures that nobody has looked at.
+    """
+    place(root, "pictures/train/good", "", set(range(good)) - set(UNNOTICED), seed=0)
+    place(root, "pictures/test/good", "", range(tested), seed=1)
+    place(root, "later", "", [number for number in range(later) if number % 8], seed=2)
+    for number, kind in enumerate(FAULTS):
+        place(root, "pictures/train/good", kind, [UNNOTICED[number]], seed=0)
+        place(root, f"pictures/test/{kind}", kind, range(faults), seed=3 + number)
+        place(root, "later", kind, range(8 * number, later, 8 * len(FAULTS)), seed=2)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path("pictures"))
-    for name, count in (("good", 160), ("tested", 20), ("faults", 6), ("new", 40)):
-        parser.add_argument(f"--{name}", type=int, default=count, metavar="N")
+    parser.add_argument("--root", type=Path, default=Path(), help="the folder for both")
+    for name, count in (("good", 400), ("tested", 40), ("faults", 10), ("later", 40)):
+        parser.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"default: {count}")
     make(**vars(parser.parse_args()))
