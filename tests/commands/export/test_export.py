@@ -76,6 +76,7 @@ def test_the_example_of_the_documentation_scores_a_photograph(onnx_file: Path, s
     Image.fromarray(scored.images[3, 0]).save(tmp_path / "photograph.png")
     words = [sys.executable, "score.py", "photograph.png"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
     printed = dict(line.split() for line in done.stdout.splitlines())
     assert float(printed["reconstruction"]) == pytest.approx(scored.columns["reconstruction"][3], rel=1e-4)
     assert printed["kmeans@alarm5"] in ("True", "False")
