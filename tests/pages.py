@@ -16,7 +16,9 @@ class Block(NamedTuple):
 
 def blocks(page: Path, *languages: str) -> list[Block]:
     """The blocks of a page in these languages, or all of them, in order."""
-    found = [Block(*parts) for parts in re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)]
+    found = [
+        Block(*parts) for parts in re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    ]
     return [block for block in found if not languages or block.language in languages]
 
 
