@@ -78,5 +78,6 @@ def test_every_command_runs_in_order_and_prints_what_is_shown(
         for line in lines(block.code):
             assert line in printed, block.code
     assert shown >= 5
-    first = suspects(Path("lightning_logs", "version_0", "report.html"), "patches")[:3]
-    assert {Path(path).name for path in first} == {"023.jpg", "058.jpg", "101.jpg"}
+    report = Path("lightning_logs", "version_0", "report.html")
+    assert {Path(path).name for path in suspects(report, "patches")[:3]} == {"023.jpg", "058.jpg", "101.jpg"}
+    assert '"path": "pictures/test/hole/' in report.read_text(encoding="utf-8")

@@ -1,6 +1,8 @@
 """Makes photographs of a woven fabric, some with a fault, to try docs/using.md with.
 
-python docs/img/fabric.py       pictures/ and later/ in the current folder
+They lie in pictures/ and later/ of the current folder:
+
+    python docs/img/fabric.py
 """
 
 from __future__ import annotations

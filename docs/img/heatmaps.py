@@ -1,6 +1,8 @@
 """Draws heatmaps.png: pictures, and below each what `predict --heatmaps heatmaps` has drawn of it.
 
-python docs/img/heatmaps.py later/000.jpg later/008.jpg
+After the commands of docs/using.md, whose picture this is:
+
+    python docs/img/heatmaps.py later/000.jpg later/008.jpg later/016.jpg later/001.jpg
 """
 
 from __future__ import annotations
