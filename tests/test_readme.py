@@ -11,35 +11,23 @@ import pytest
 from aeanomaly.commands.main import main
 from tests.conftest import REPOSITORY
 from tests.data.picture_files import fill
+from tests.pages import blocks, commands
 
-README = (REPOSITORY / "README.md").read_text()
 PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")]
-BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-INSTALL, BEST, TEST, *TRY = BLOCKS
+INSTALL, BEST, TEST, *TRY = [commands(block.code) for block in blocks(REPOSITORY / "README.md", "bash")]
 OTHERS = [BEST, *TRY]
 
 
-def joined(text: str) -> str:
-    return " ".join(text.replace("\\\n", " ").split())
-
-
 def test_ci_runs_the_two_set_up_commands_as_printed() -> None:
-    script = joined((REPOSITORY / ".ci" / "run").read_text())
-    assert joined(INSTALL) in script
-    assert script.endswith(joined(TEST))
-
-
-def commands() -> list[str]:
-    lines = [line for block in OTHERS for line in block.replace("\\\n", " ").splitlines()]
-    installing = ("#", "python3 -m venv ", "pip install ")  # .ci/run does
-    return [joined(line.partition("  #")[0]) for line in lines if line.strip() and not line.startswith(installing)]
+    script = " ".join(commands((REPOSITORY / ".ci" / "run").read_text()))
+    assert " ".join(INSTALL) in script
+    assert script.endswith(" ".join(TEST))
 
 
 def test_own_pictures_are_reported_on_in_three_commands() -> None:
     """Two of them install, as the first block of the page does."""
-    (block,) = [block for block in OTHERS if "pip install" in block]
-    venv, install, fit = map(joined, block.replace("\\\n", " ").splitlines())
-    assert f"{venv} && {install} &&" in joined(INSTALL)
+    ((venv, install, fit),) = [block for block in OTHERS if "pip install -e ." in block]
+    assert f"{venv} && {install} &&" in " ".join(INSTALL)
     assert "--config configs/scores/where.yaml" in fit
 
 
@@ -47,11 +35,13 @@ def test_every_other_command_runs_in_order(tmp_path: Path, monkeypatch: pytest.M
     """On the digits instead of MNIST, one epoch each, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
-    assert commands()
+    installing = ("python3 -m venv ", "pip install ")  # .ci/run does
+    todo = [command for block in OTHERS for command in block if not command.startswith(installing)]
+    assert todo
     own = Path()
     fill(tmp_path, pictures_good=130, pictures_new=3, later=2)
     assert main(["fit", "--config", "configs/debug.yaml"]) == 0  # the main job, which the reader has run before
-    for command in commands():
+    for command in todo:
         if command.startswith("tensorboard "):
             assert shlex.split(command)[1:] == ["--logdir", "lightning_logs"]
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,6 +184,17 @@ def test_a_score_without_a_map_borrows_one(page: Page, runs: list[ScoredRun], tm
     expect(captions).to_have_text(["input", "kmeans map"])
     page.get_by_role("combobox", name="Score").select_option("kmeans")
     expect(captions).to_have_text(["input", "map"])
+
+
+def test_without_anomalies_nothing_is_said_of_curves_but_why_there_are_none(page: Page, tmp_path: Path) -> None:
+    file = make_run(tmp_path / "run", 100, ("kmeans",)) / "test_scores.csv"
+    file.write_text(re.sub(r"(?m)^(\d+,\d+),1", r"\1,0", file.read_text()))
+    report = tmp_path / "report.html"
+    report.write_text(render([Entry("run", read_scored(file.parent))]), encoding="utf-8")
+    page.goto(report.as_uri())
+    expect(page.locator("#no-curves")).to_be_visible()
+    for part in ("#curves", "#legend", "#about-dot"):
+        expect(page.locator(part)).to_be_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

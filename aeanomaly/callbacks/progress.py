@@ -13,7 +13,7 @@ from aeanomaly.training.module import LitAutoencoder
 
 
 class Progress(TQDMProgressBar):
-    """Shows epoch, loss and val/loss.
+    """Shows epoch, loss and val/loss, and the step where steps are counted.
 
     In a log, each epoch has a line; where epochs take less than a second, only each validated one and one a second.
 
@@ -33,7 +33,8 @@ class Progress(TQDMProgressBar):
         items = super().get_metrics(trainer, pl_module)
         items.pop("v_num", None)
         if isinstance(pl_module, LitAutoencoder) and trainer.training:
-            return {"loss": pl_module.running_loss.mean(), **items}
+            counted = {"step": _steps(trainer)} if _steps(trainer) else {}
+            return {**counted, "loss": pl_module.running_loss.mean(), **items}
         return dict(items)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -71,6 +72,12 @@ class Progress(TQDMProgressBar):
             known = {name: trainer.callback_metrics.get(name) for name in names}
             values = "".join(f"  {name} {float(value):.5f}" for name, value in known.items() if value is not None)
             self._line_printed = now
-            of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""  # nothing where steps are counted
-            print(f"epoch {trainer.current_epoch + 1}{of}{values}  {seconds:.1f} s", flush=True)
+            of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
+            steps = f"  step {_steps(trainer)}" if _steps(trainer) else ""
+            print(f"epoch {trainer.current_epoch + 1}{of}{steps}{values}  {seconds:.1f} s", flush=True)
         self._validated = False
+
+
+def _steps(trainer: L.Trainer) -> str:
+    """How many are done of how many; nothing where it is epochs that are counted."""
+    return f"{trainer.global_step}/{trainer.max_steps}" if trainer.max_steps > 0 else ""

@@ -80,8 +80,9 @@ class FalseAlarmRate(Threshold):
         if self.alpha < 1 / (n + 1):
             raise UserError(
                 f"a false alarm rate of {self.alpha:g} cannot be guaranteed from {n} normal validation images: "
-                f"the smallest possible is 1/(n+1) = {1 / (n + 1):.2g}; raise alpha or data.val_fraction (KMeans is "
-                "fitted on half of these images, which do not count)"
+                f"it takes {math.ceil(round(1 / self.alpha, 6)) - 1}; add normal images, raise data.val_fraction, or "
+                f"raise alpha of the threshold to 1/{n + 1} or more (a score that is fitted on these images, such as "
+                "KMeans, leaves half of them)"
             )
         return float(normal_scores.sort().values[conformal_rank(n, self.alpha) - 1])
 

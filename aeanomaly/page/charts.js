@@ -86,7 +86,7 @@ const lineColour = (place) => colour(`line-${place % 6}`);
 
 function drawCurves() {
   const lines = competitors();
-  byId("curves").hidden = byId("legend").hidden = !lines.length;
+  byId("curves").hidden = byId("legend").hidden = byId("about-dot").hidden = !lines.length;
   byId("no-curves").hidden = lines.length > 0;
   byId("legend").replaceChildren(...lines.map((line, place) => legendEntry(line, place)));
   if (!lines.length) return;

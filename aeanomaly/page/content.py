@@ -30,12 +30,19 @@ def run_data(name: str, scored: ScoredRun, gallery: Gallery | None) -> dict[str,
                 "row": row,
                 "index": int(scored.index[row]),
                 "label": int(scored.label[row]),
+                "path": gallery.paths.get(row) if gallery else None,
                 "pictures": pictures,
             }
             for row, pictures in (gallery.test.items() if gallery else ())
         ],
         "suspects": [
-            {"index": one.index, "label": one.label, "trained": one.trained_on, "pictures": one.pictures}
+            {
+                "index": one.index,
+                "label": one.label,
+                "path": one.path,
+                "trained": one.trained_on,
+                "pictures": one.pictures,
+            }
             for one in (suspects.images if suspects else ())
         ],
         "ranking": suspects.ranking if suspects else {},

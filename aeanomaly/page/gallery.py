@@ -20,9 +20,10 @@ _SUSPECTS = 24  # training images for each score
 
 @dataclass
 class Gallery:
-    """Pictures of test images by their row in the run's table, and the most suspicious training images."""
+    """Pictures, and files if there are any, of test images by their row in the run's table, and suspicious images."""
 
     test: dict[int, Pictures] = field(default_factory=dict)
+    paths: dict[int, str] = field(default_factory=dict)
     suspects: Suspects = field(default_factory=Suspects)
 
 
@@ -49,5 +50,6 @@ def make_gallery(detector: Detector, data: Any, scored: ScoredRun, images: int, 
         if rows:
             batch = table[torch.tensor(rows, device=table.device)]
             gallery.test = dict(zip(rows, pictures_of(detector, batch.image.to(device)), strict=True))
+            gallery.paths = {row: data.paths["test"][row] for row in rows if data.paths}
         gallery.suspects = find_suspects(detector, data, min(images, _SUSPECTS), device)
         return gallery

@@ -8,6 +8,11 @@ function placesOf(pictures) {
   return [maps[0], `${maps[0].slice("map:".length)} map`];
 }
 
+// Its file, which can be looked at or listed for data.exclude, or its number where there is none.
+function nameOf(image) {
+  return image.path ?? `Image ${image.index}, class ${image.label}`;
+}
+
 function card(pictures, heading, lines, verdict, kind) {
   const entry = element("li", "", `card ${kind}`);
   const [places, said] = placesOf(pictures);
@@ -56,13 +61,7 @@ function showGallery() {
     ...shown.map((image) => {
       const kind = image.anomalous ? "anomalous" : "normal";
       const lines = [`${kind}, score ${number(image.value)}`];
-      return card(
-        image.pictures,
-        `Image ${image.index}, class ${image.label}`,
-        lines,
-        verdicts[image.verdict],
-        image.verdict,
-      );
+      return card(image.pictures, nameOf(image), lines, verdicts[image.verdict], image.verdict);
     }),
   );
 }
@@ -73,15 +72,15 @@ function showSuspects() {
   byId("suspects-part").hidden = !ranking.length;
   if (!ranking.length) return;
   byId("suspects-said").textContent =
-    `The ${ranking.length} highest ${score} scores among ${whole(run.looked_at[score])} normal images that were kept apart from what judges them. ${run.notes[score]} If one of them is not normal, take it out of the training data.`;
+    `The ${ranking.length} highest ${score} scores among ${whole(run.looked_at[score])} normal images that were kept apart from what judges them. ${run.notes[score]} If one of them is not normal, take it out of the training data${run.suspects[0].path ? ": data.exclude takes a list of such files" : ""}.`;
   byId("suspects").classList.toggle("few", Object.keys(run.suspects[0].pictures).length < 2);
   byId("suspects").replaceChildren(
     ...ranking.map(([place, value]) => {
       const image = run.suspects[place];
       return card(
         image.pictures,
-        `Image ${image.index}, class ${image.label}`,
-        [`score ${number(value)}, ${image.trained ? "left out of the bank" : "held out"}`],
+        nameOf(image),
+        [`score ${number(value)}, ${image.trained ? "trained on" : "held out"}`],
         "",
         "",
       );

@@ -2,16 +2,15 @@
 
 An image that was learned from looks normal because of that. So only scores are used that did not see it:
 
-- **held out**: the normal validation images, on which no weight was trained.
-- **left out**: training images, by a `KNN` whose bank is all of them: the distance to the nearest *others*. The net was
-  trained on them, so one that it has learned by heart may still hide.
+- the normal validation images, on which no weight was trained.
+- training images, by nearest neighbours among others, see `aeanomaly.page.unseen`. The net was trained on them, so one
+  that it has learned by heart may still hide.
 
 A score that was fitted on the validation images themselves (`Score.fitted_on`) has seen them; the page says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,17 +19,18 @@ from torch import Tensor
 
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.page.pictures import Pictures, pictures_of
-from aeanomaly.scores.knn import KNN
+from aeanomaly.page.unseen import batches, unseen, ways
 
 _MOST_TRAINING_IMAGES = 2000  # above that, another pass over them takes too long for the end of a run
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """An image: its number in the training split, its class, and whether it was trained on."""
+    """An image: its number in the training split, its class, its file if it has one, and whether it was trained on."""
 
     index: int
     label: int
+    path: str | None
     trained_on: bool
     pictures: Pictures
 
@@ -58,7 +58,9 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
     The detector is in evaluation mode.
     """
     found = Suspects()
-    held_out, left_out = _held_out(detector, data, device), _left_out(detector, data, device)
+    held_out, left_out = _held_out(detector, data, device), {}
+    if len(data.split.train) <= _MOST_TRAINING_IMAGES:
+        left_out = unseen(detector, data.train_in_order_dataloader().dataset, data.eval_batch_size, device)
     places: dict[
         tuple[bool, int], int
     ] = {}  # where in `images`, by whether it was trained on, and position in its part
@@ -72,11 +74,11 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
         pairs = zip(worst.tolist(), scores[worst].tolist(), strict=True)
         found.ranking[name] = [(places.setdefault(images[row], len(places)), score) for row, score in pairs]
         found.looked_at[name] = len(scores)
-        found.notes[name] = _note(detector, name, name in left_out)
+        found.notes[name] = _note(detector, name, ways(detector)[name] if name in left_out else "")
     shown: dict[tuple[bool, int], Suspect] = {}
-    for trained_on, loader, rows in (
-        (False, data.val_dataloader, data.split.val_normal),
-        (True, data.train_in_order_dataloader, data.split.train),
+    for trained_on, part, loader, rows in (
+        (False, "val", data.val_dataloader, data.split.val_normal),
+        (True, "train", data.train_in_order_dataloader, data.split.train),
     ):
         wanted = [position for kind, position in places if kind == trained_on]
         if wanted:
@@ -84,54 +86,25 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
             batch = table[torch.tensor(wanted, device=table.device)]
             pictures = pictures_of(detector, batch.image.to(device))
             for position, label, entry in zip(wanted, batch.label.tolist(), pictures, strict=True):
-                shown[trained_on, position] = Suspect(int(rows[position]), label, trained_on, entry)
+                path = data.paths[part][position] if data.paths else None
+                shown[trained_on, position] = Suspect(int(rows[position]), label, path, trained_on, entry)
     found.images = [shown[place] for place in places]
     return found
-
-
-def _batches(table: Any, count: int, size: int) -> Iterator[Tensor]:
-    """The first ``count`` images of a table, not by its loader: that gives a device its share of them only."""
-    for positions in torch.arange(count, device=table.device).split(size):
-        yield table[positions].image
 
 
 def _held_out(detector: Detector, data: Any, device: torch.device) -> dict[str, Tensor]:
     """(n,) scores of the normal validation images, which come first in their table, by name."""
     pieces: dict[str, list[Tensor]] = {}
-    for images in _batches(data.val_dataloader().dataset, len(data.split.val_normal), data.eval_batch_size):
-        for name, judged in detector(images.to(device)).items():
+    for batch in batches(data.val_dataloader().dataset, len(data.split.val_normal), data.eval_batch_size):
+        for name, judged in detector(batch.image.to(device)).items():
             pieces.setdefault(name, []).append(judged.score.cpu())
     return {name: torch.cat(parts) for name, parts in pieces.items()}
 
 
-def _left_out(detector: Detector, data: Any, device: torch.device) -> dict[str, Tensor]:
-    """(N,) distances of the training images to the nearest others, by name of the scores that can leave them out."""
-    banks = {
-        name: score
-        for name, score in detector.score_modules.items()
-        if isinstance(score, KNN) and score.kind == "all" and len(score.bank) > score.k
-    }
-    count = len(data.split.train)
-    if not banks or count > _MOST_TRAINING_IMAGES:
-        return {}
-    pieces: dict[str, list[Tensor]] = {name: [] for name in banks}
-    for images in _batches(data.train_in_order_dataloader().dataset, count, data.eval_batch_size):
-        output = detector.complete(detector.net(images.to(device)))
-        for name, score in banks.items():
-            # An image is its own nearest neighbour, at distance 0: of the k + 1 nearest, k are others.
-            score.k += 1
-            try:
-                mean = score.score(output.only(score.reads))
-            finally:
-                score.k -= 1
-            pieces[name].append((mean * (score.k + 1) / score.k).cpu())
-    return {name: torch.cat(parts) for name, parts in pieces.items()}
-
-
-def _note(detector: Detector, score: str, left_out: bool) -> str:
+def _note(detector: Detector, score: str, how: str) -> str:
     text = "Validation images: no weight of the net was trained on them."
     if detector.score_modules[score].fitted_on == "validation":
         text += f" But {score} was fitted on what the net makes of them, so the most unusual of them may hide."
-    if left_out:
-        text += " Training images: by the distance to the nearest others; the net itself was trained on them."
+    if how:
+        text += f" Training images: {how}; the net itself was trained on them."
     return text

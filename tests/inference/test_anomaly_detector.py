@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from aeanomaly.scores.fusion import Fusion
 from aeanomaly.scores.kmeans import KMeans
 from aeanomaly.scores.reconstruction import ReconstructionError
 from tests.conftest import DEBUG, REPOSITORY
+from tests.pages import blocks
 
 
 @pytest.fixture(scope="module")
@@ -233,9 +233,9 @@ def test_short_names_are_lazy() -> None:
 def test_the_page_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
-    (code,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "scoring.md").read_text(), re.DOTALL)
+    (block,) = blocks(REPOSITORY / "docs" / "scoring.md", "python")
     names: dict[str, Any] = {}
-    exec(code, names)
+    exec(block.code, names)
     assert names["score"].shape == names["p_value"].shape == names["decision"]["alarm5"].shape == (1,)
 
 

@@ -17,7 +17,9 @@ from aeanomaly.evaluation.detector import Detector
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.page.pictures import evaluating, pictures_of
 from aeanomaly.page.suspects import find_suspects
+from aeanomaly.scores.base import Score
 from aeanomaly.scores.knn import KNN
+from aeanomaly.scores.patch_knn import PatchKNN
 from aeanomaly.scores.reconstruction import ReconstructionError
 from tests.page.parts import detector
 
@@ -31,7 +33,19 @@ class Spots(OneClassDataModule):
         noise = torch.randint(0, 60, (400, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
         noise[::40] += 190
         labels = torch.arange(400) // 40 % 2
-        return Arrays(noise, labels, noise[:40], torch.arange(40) % 2)
+        paths = {"train": [f"good/{row}.png" for row in range(400)], "test": [f"test/{row}.png" for row in range(40)]}
+        return Arrays(noise, labels, noise[:40], torch.arange(40) % 2, paths=paths)
+
+
+class TwoOdd(Spots):
+    """Dim noise, and two images in two other lights."""
+
+    def load(self) -> Arrays:
+        arrays = super().load()
+        arrays.train_images[::40] -= 190
+        for row, light in ((80, 100), (240, 195)):
+            arrays.train_images[row] += light
+        return arrays
 
 
 def opened(uri: str) -> np.ndarray:
@@ -104,8 +118,33 @@ def test_bright_images_among_the_good_ones_are_found_without_having_been_seen(da
         distances = neighbours.kneighbors(row, 4)[0][0]
         assert value == pytest.approx(distances[1:].mean() if image.trained_on else distances[:3].mean(), rel=1e-3)
         assert (image.index in data.split.train) == image.trained_on
+        assert image.path == f"good/{image.index}.png"
         assert (opened(image.pictures["input"])[..., 0] == arrays.train_images[image.index, 0].numpy()).all()
     assert list(ranking.values()) == sorted(ranking.values(), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        KNN("target", metric="euclidean", bank="random", size=60),
+        PatchKNN("target", size=500, candidates=2000),
+        PatchKNN("target", bank="all", candidates=20_000),  # all places: there is no sample
+    ],
+)
+def test_a_bank_that_does_not_tell_whose_its_rows_are_is_made_of_either_half(score: Score) -> None:
+    """Odd images are found although they are in the bank of the run, which stays as it is."""
+    data = TwoOdd(normal_classes=[0], val_fraction=0.2, split_seed=3)
+    data.setup()
+    judge = Detector(DenseAutoencoder([1, 8, 8], [16], 3), {"places": score}, {})
+    with evaluating(judge):
+        score.fit(judge.net(data.train_in_order_dataloader().dataset[torch.arange(len(data.split.train))].image))
+        before = {name: values.clone() for name, values in judge.state_dict().items()}
+        found = find_suspects(judge, data, 2, CPU)
+    assert found.looked_at["places"] == 200
+    assert {image.index for image in found.images} == {80, 240}
+    assert all(image.trained_on for image in found.images)
+    assert "other half" in found.notes["places"]
+    assert all(torch.equal(values, before[name]) for name, values in judge.state_dict().items())
 
 
 def test_a_score_without_a_bank_judges_held_out_images_only(data: Spots) -> None:

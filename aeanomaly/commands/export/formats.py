@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from torch.export import ExportedProgram
 
 from aeanomaly.commands.export.graph import INPUT, quiet
 from aeanomaly.errors import UserError
+
+if TYPE_CHECKING:  # the extra `export`, which need not be installed
+    import onnx
 
 # From (B, C, H, W) images to (B,) each, by name of the output.
 Judge: TypeAlias = Callable[[Tensor], dict[str, Tensor]]
@@ -49,7 +52,25 @@ def save_onnx(program: ExportedProgram, outputs: Sequence[str], about: dict[str,
         raise UserError(f"ONNX cannot express the graph: {' '.join(str(cause).split())[:200]}") from error
     assert made is not None
     made.model.metadata_props.update({key: json.dumps(value) for key, value in about.items()})
-    made.save(path, external_data=False)
+    path.write_bytes(_with_plain_casts(made.model_proto).SerializeToString())
+
+
+def _with_plain_casts(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with Cast in the place of CastLike, of which ONNX Runtime complains whenever it opens a file.
+
+    Torch's optimiser would do so. A CastLike whose type cannot be told beforehand stays.
+    """
+    from onnx import helper, shape_inference
+
+    known = shape_inference.infer_shapes(model).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in [*known.value_info, *known.input]}
+    types |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "CastLike" and (kind := types.get(node.input[1])):
+            node.op_type = "Cast"
+            del node.input[1:]
+            node.attribute.append(helper.make_attribute("to", kind))
+    return model
 
 
 def open_onnx(path: Path) -> Judge:

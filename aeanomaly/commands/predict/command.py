@@ -37,7 +37,10 @@ go into predictions.csv of a run.
 """
 
 # Options that tell of pictures: without one of them the command is the Trainer's verb.
-_OWN = {"--images", "--out", "--threshold", "--resume", "--on-error", "--heatmaps", "--false-discovery-rate", "--drift"}
+_OWN = {
+    *("--images", "--out", "--heatmaps", "--resume", "--on-error"),
+    *("--score", "--threshold", "--false-discovery-rate", "--drift"),
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -60,6 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="draw where each picture is anomalous, into DIR: a/07.jpg becomes a/07.jpg.SCORE.png, for each score that "
         "gives a map. Where nothing is more unusual than in normal pictures there is no colour",
+    )
+    add(
+        "--score",
+        metavar="NAME",
+        help="take this one for the main score, which the next three options are about (default: the last that is made "
+        "of others, such as a fusion, or else the first)",
     )
     add(
         "--threshold",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from aeanomaly.commands.predict.listing import Listing
 from aeanomaly.commands.predict.result_file import ResultFile, harmless
-from aeanomaly.commands.predict.thresholds import choose_threshold
+from aeanomaly.commands.predict.thresholds import choose_score, choose_threshold
 from aeanomaly.commands.predict.together import add_discoveries, look_for_drift
 from aeanomaly.commands.process_settings import command_process
 from aeanomaly.data.sources.array_files import open_array
@@ -47,6 +47,7 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
     with command_process(["predict"]):
         started = time.perf_counter()
         detector = load(checkpoint, device=args.device, batch_size=args.batch, allow_import=args.allow_import)
+        choose_score(detector, args.score)
         choose_threshold(detector, args.threshold)
         heat_maps = _heat_maps(args.heatmaps, detector, listing)
         judge = heat_maps.judge_and_draw if heat_maps else lambda names, images: detector.judge_batch(images)

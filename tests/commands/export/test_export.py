@@ -21,6 +21,7 @@ from aeanomaly.runs.reading import find_checkpoint
 from aeanomaly.scores.reconstruction import ReconstructionError
 from tests.commands.export.conftest import Scored, opened
 from tests.conftest import REPOSITORY
+from tests.pages import blocks
 
 BLOCKED = "import sys; sys.modules['aeanomaly'] = None"  # importing it fails
 
@@ -62,8 +63,7 @@ def test_any_number_of_images_gives_the_same(onnx_file: Path, scored: Scored) ->
 
 def test_the_example_of_the_documentation_scores_a_photograph(onnx_file: Path, scored: Scored, tmp_path: Path) -> None:
     """With nothing but ONNX Runtime, numpy and PIL."""
-    page = (REPOSITORY / "docs" / "export.md").read_text()
-    example = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)[0]
+    _, example = blocks(REPOSITORY / "docs" / "export.md", "python")[0]
     assert len(example.splitlines()) <= 15
     assert set(re.findall(r"^(?:import|from) ([\w, ]+?)(?: import .*| as .*)?$", example, flags=re.MULTILINE)) == {
         "json, sys",
@@ -76,6 +76,7 @@ def test_the_example_of_the_documentation_scores_a_photograph(onnx_file: Path, s
     Image.fromarray(scored.images[3, 0]).save(tmp_path / "photograph.png")
     words = [sys.executable, "score.py", "photograph.png"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
     printed = dict(line.split() for line in done.stdout.splitlines())
     assert float(printed["reconstruction"]) == pytest.approx(scored.columns["reconstruction"][3], rel=1e-4)
     assert printed["kmeans@alarm5"] in ("True", "False")

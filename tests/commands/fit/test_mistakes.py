@@ -70,7 +70,7 @@ STOP_BY_AUROC = """
         ([*FIT, "--data.contamination", "0.9"], "data.contamination 0.9 needs"),
         ([*FIT, "--data.batch_size", "-3"], "batch_size must be at least 1, got -3"),
         ([*FIT, "--data.eval_batch_size", "0"], "eval_batch_size must be at least 1, got 0"),
-        ([*FIT, "--data.val_fraction", "0.01"], "cannot be guaranteed from 13 normal validation images"),
+        ([*FIT, "--data.val_fraction", "0.01"], "from 13 normal validation images: it takes 19; add normal"),
         ([*FIT, "--ckpt_path", "nowhere.ckpt"], "there is no file 'nowhere.ckpt'"),
         (["test"], "test needs --ckpt_path"),
         (["test", "--config", DEBUG], "test needs --ckpt_path"),

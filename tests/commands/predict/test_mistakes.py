@@ -28,6 +28,7 @@ from tests.commands.predict.conftest import read_rows
         (["--images", "pictures", "--threshold", "alarm"], "'alarm' is neither a number nor a threshold"),
         (["--images", "pictures", "--threshold", "alarm"], "did you mean 'alarm5'?"),
         (["--images", "pictures", "--threshold", "kmean=3"], "there is no score 'kmean'; did you mean 'kmeans'?"),
+        (["--images", "pictures", "--score", "kmean"], "--score: there is no score 'kmean'; did you mean 'kmeans'?"),
         (["--images", "pictures", "--threshold", "nan"], "'nan' is neither a number"),
         (["--images", "pictures", "--out", "scores.txt"], "--out must end in .csv or .parquet, got 'scores.txt'"),
         (["--images", "pictures", "--out", "folder.csv"], "--out folder.csv is a folder"),

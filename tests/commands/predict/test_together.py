@@ -44,6 +44,20 @@ def test_discoveries_are_a_column_of_the_main_score(
         aeanomaly.load(run_dir, device="cpu").predict(np.load(odd), false_discovery_rate=3)
 
 
+def test_another_score_can_be_the_main_one(
+    predict: Callable[..., int], odd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict("--images", odd, "--score", "kmeans", "--threshold", "2.5", *RATE, "--drift") == 0
+    rows = read_rows(Path("scores.csv"))
+    assert [name for name in rows[0] if "@" in name] == ["kmeans@2.5", "kmeans@fdr0.3"]
+    flagged = discoveries(np.array([float(row["p_value/kmeans"]) for row in rows]), 0.3)
+    assert [row["kmeans@fdr0.3"] for row in rows] == [str(int(flag)) for flag in flagged]
+    said = capsys.readouterr().out
+    assert "Discoveries by kmeans at a false discovery rate of 0.3" in said
+    assert "Drift: " in said
+    assert "reconstruction" not in said
+
+
 def test_they_are_of_what_an_interrupted_command_has_scored_too(
     predict: Callable[..., int], odd: Path, interrupted: Callable[[str], list[int]]
 ) -> None:
