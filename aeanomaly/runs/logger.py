@@ -66,7 +66,11 @@ class RunLogger(TensorBoardLogger):
         self._kwargs["purge_step"] = step
 
     def release(self) -> None:
-        """Let other processes into the directory."""
+        """End the thread that writes the event file, and let other processes into the directory."""
+        if self._experiment is not None:
+            with contextlib.suppress(OSError):  # a full disk, which has been told; else all is flushed by now
+                self._experiment.close()
+            self._experiment = None
         if self._lock is not None:
             self._lock.release()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,10 @@ def test_scores_fitted_at_the_end_are_in_the_tested_checkpoint(fit: Callable[...
     assert metrics["val/auroc/kmeans"] == content["val_metrics"]["val/auroc/kmeans"]
     assert all(name.startswith("val/") for name in content["val_metrics"])
     assert "test/normal_accuracy/kmeans@alarm5" in metrics
+
+
+def test_no_thread_outlives_a_fit(fit: Callable[..., Path]) -> None:
+    fit("--trainer.max_epochs", "1")  # whatever starts once for the process
+    before = threading.active_count()
+    fit("--trainer.max_epochs", "1")
+    assert threading.active_count() == before
