@@ -41,7 +41,11 @@ def one_fit(epochs: int) -> None:
 def state_of_process() -> tuple[float, int, int]:
     """Resident MB, open files, threads."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6, sum(1 for _ in Path("/proc/self/fd").iterdir()), threading.active_count()
+    return (
+        pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        threading.active_count(),
+    )
 
 
 def main() -> None:

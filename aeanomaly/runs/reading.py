@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from aeanomaly.errors import UserError
+from aeanomaly.runs.flat_file import read_flat
 from aeanomaly.runs.hyperparameters import flatten_config
 
 LOGS = "lightning_logs"
@@ -120,7 +121,7 @@ def read_run(path: Path) -> Run:
     broken: list[str] = []
     unfinished: list[str] = []
     record = _read(path / _METRICS, _record, broken)
-    hyperparameters = _read(path / _CONFIG, _hyperparameters, broken)
+    hyperparameters = _read(path / _CONFIG, lambda text: read_flat(path, text) or _hyperparameters(text), broken)
     if record is None and hyperparameters is None:
         unfinished.append(f"neither {_METRICS} nor {_CONFIG}: just started, or stopped at once")
     elif record is None:

@@ -68,6 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--reverse", action="store_true", help="the other way round")
     parser.add_argument(
+        "--limit", type=int, default=200, metavar="N", help="rows of the table on the screen (default: 200; 0: all)"
+    )
+    parser.add_argument(
         "--group-by",
         nargs="?",
         type=_names,
@@ -98,6 +101,8 @@ def main(options: Sequence[str]) -> int:
         UserError: if there is no such path, run, metric, hyperparameter or column, or a file cannot be written.
     """
     args = build_parser().parse_intermixed_args(list(options))
+    if args.limit < 0:
+        raise UserError(f"compare: --limit must be at least 0, got {args.limit}")
     files = {name: getattr(args, name) for name in _FORMATS if getattr(args, name) is not None}
     for name, file in files.items():
         if Path(file).is_dir():
@@ -120,7 +125,9 @@ def main(options: Sequence[str]) -> int:
     # Names of runs and values are shown as they are, whatever brackets and colons they have.
     console = Console(markup=False, emoji=False, highlight=False)
     if comparison.rows:
-        print_whole(console, to_table(comparison))
+        print_whole(console, to_table(comparison, args.limit or len(comparison.rows)))
+    if 0 < args.limit < len(comparison.rows):
+        console.print(f"{args.limit:,} of {len(comparison.rows):,} rows: --sort for the best first, --limit 0 for all")
     written = [f"Written: {file}" for file in files.values()]
     for line in comparison.notes + comparison.troubles + written:
         console.print(line, soft_wrap=True)

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from dataclasses import asdict, fields
+from itertools import islice
 from typing import Any
 
 from rich import box
@@ -20,8 +21,8 @@ from aeanomaly.commands.tables import markdown_table
 from aeanomaly.runs.statistics import Spread, which_is_best
 
 
-def to_table(comparison: Comparison) -> Table:
-    """Rounded values, the best of each metric in bold."""
+def to_table(comparison: Comparison, limit: int) -> Table:
+    """Rounded values, the best of each metric in bold; the first ``limit`` rows."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     columns: list[list[str | Text]] = []
     for name, heading, numbers, cells in columns_of(comparison):
@@ -33,7 +34,7 @@ def to_table(comparison: Comparison) -> Table:
             overflow="fold",
             no_wrap=name not in comparison.keys,
         )
-    for texts in zip(*columns, strict=True):
+    for texts in islice(zip(*columns, strict=True), limit):
         table.add_row(*texts)
     return table
 

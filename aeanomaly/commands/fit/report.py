@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from rich import box
@@ -15,6 +16,8 @@ from rich.table import Table
 
 from aeanomaly.evaluation.metric_name import ACCURACIES, LOCALISING, RANKING, MetricName
 from aeanomaly.runs.files import write_whole
+from aeanomaly.runs.flat_file import write_flat
+from aeanomaly.runs.hyperparameters import flatten_config
 from aeanomaly.runs.logger import RunLogger
 
 
@@ -26,7 +29,9 @@ class RunConfig(SaveConfigCallback):
         if isinstance(trainer.logger, RunLogger):
             config = self.config.clone()
             config.pop("ckpt_path", None)  # repeating a run must not start from where it was resumed
-            write_whole(Path(trainer.logger.log_dir, "config.yaml"), self.parser.dump(config, skip_none=False))
+            folder, text = Path(trainer.logger.log_dir), self.parser.dump(config, skip_none=False)
+            write_whole(folder / "config.yaml", text)
+            write_flat(folder, text, flatten_config(yaml.safe_load(text)))
 
 
 def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:

@@ -120,3 +120,13 @@ def test_a_terminal_without_the_sign_for_deviations(logs: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment)
     assert result.returncode == 0
     assert "0.7500 ? 0.0500" in result.stdout
+
+
+def test_a_long_table_is_cut_on_the_screen_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(5):
+        make_run(tmp_path / f"version_{number}", number / 10)
+    text = run_ok(capsys, str(tmp_path), "--limit", "3", "--sort", "kmeans")
+    assert [row[0] for row in table_rows(text)] == ["version_4", "version_3", "version_2"]
+    assert "3 of 5 rows: --sort for the best first, --limit 0 for all" in text
+    assert len(table_rows(run_ok(capsys, str(tmp_path), "--limit", "0"))) == 5
+    assert len(read_csv(run_ok(capsys, str(tmp_path), "--limit", "3", "--csv"))) == 5

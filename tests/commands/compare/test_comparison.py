@@ -220,13 +220,13 @@ def test_a_run_that_repeats_another_is_pointed_out() -> None:
 
 def test_a_value_that_a_run_of_the_group_lacks_is_counted() -> None:
     comparison = compare_runs([run(1, values={"fit_seconds": 2.0}), run(2), run(3, math.nan)], group_by=[])
-    cells = [next(iter(column.cells)) for column in to_table(comparison).columns]
+    cells = [next(iter(column.cells)) for column in to_table(comparison, 9).columns]
     assert [str(cell) for cell in cells] == ["version_1 +2", "3", "0.5000 ± 0.0000 (2)", "2 (1)"]
 
 
 def test_the_best_is_bold() -> None:
     comparison = compare_runs([run(0, 0.5), run(1, 0.75), run(2, math.nan)])
-    cells = list(to_table(comparison).columns[1].cells)
+    cells = list(to_table(comparison, 9).columns[1].cells)
     assert [getattr(cell, "style", "") for cell in cells] == ["", "bold", ""]
-    alone = to_table(compare_runs([run(0, 0.5)]))
+    alone = to_table(compare_runs([run(0, 0.5)]), 9)
     assert list(alone.columns[1].cells) == ["0.5000"]
