@@ -247,3 +247,10 @@ def test_endings_that_differ_are_told_apart(run_dir: Path, tmp_path: Path, monke
     assert endings.differences(other, run_dir) == ["weights in last.ckpt", "test scores", "points of train/loss"]
     last.unlink()
     assert "checkpoints" in endings.differences(other, run_dir)[0]
+
+
+def test_soak() -> None:
+    words = [sys.executable, str(BENCHMARKS / "soak.py"), "--minutes", "0", "--epochs", "1"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert cells(done.stdout, "last")[0] == "2"
