@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aeanomaly.evaluation.detector import Detector
+from aeanomaly.evaluation.heat import heat
+from aeanomaly.outputs import Output
 
 _LONGEST = 112  # pixels of the longest side; larger images are shrunk to it
 _LOSSLESS = 40  # pixels of the longest side up to which a PNG is smaller than a WebP
@@ -42,32 +44,44 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 def pictures_of(detector: Detector, images: Tensor) -> list[Pictures]:
     """The pictures of (B, C, H, W) images in [0, 1]; none if C is neither 1 nor 3.
 
-    Maps are drawn on one scale for all images, from black to nearly white at the highest value. Where the net does not
+    A map of a calibrated score is drawn on the `heat_scale` of the score, from black, where a place is as in normal
+    images, to nearly white. Errors have one scale for all images, up to the highest value. Where the net does not
     reconstruct images, there is neither a reconstruction nor an error.
     """
     if images.shape[1] not in (1, 3):
         return [{} for _ in images]
     output = detector.complete(detector.net(images))
     pictures: list[Pictures] = [{"input": _photograph(image)} for image in images]
-    maps = {f"map:{name}": places for name, places in detector.maps(output, images.shape[-2:]).items()}
+    levels = {f"map:{name}": places for name, places in _heat(detector, output, images.shape[-2:]).items()}
     if output.target.shape == images.shape and output.reconstruction.shape == images.shape:
         for entry, image in zip(pictures, output.reconstruction, strict=True):
             entry["reconstruction"] = _photograph(image)
-        maps["squared error"] = (output.reconstruction - output.target).square().sum(1)
-    for name, uris in _drawn(maps).items():
-        for entry, uri in zip(pictures, uris, strict=True):
-            entry[name] = uri
+        levels["squared error"] = _up_to_the_highest((output.reconstruction - output.target).square().sum(1))
+    for name, places in levels.items():
+        for entry, one in zip(pictures, _small(places.unsqueeze(1)).squeeze(1), strict=True):
+            entry[name] = _palette_picture(one)
     return pictures
 
 
-def _drawn(maps: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    drawn: dict[str, list[str]] = {}
+def _heat(detector: Detector, output: Output, size: Sequence[int]) -> dict[str, Tensor]:
+    """(B, *size) levels in [0, 1], by name of each score that has a map."""
+    maps = detector.maps(output, size)
+    judged = detector.judge(output) if maps else {}
+    levels = {}
     for name, places in maps.items():
-        low, high = float(places.nan_to_num().min()), float(places.nan_to_num().max())
-        low = 0.0 if 0 <= low < high / 2 else low  # far from 0, only differences tell
-        levels = ((places.nan_to_num() - low) / max(high - low, 1e-12)).clamp(0, 1)
-        drawn[name] = [_palette_picture(one) for one in _small(levels.unsqueeze(1)).squeeze(1)]
-    return drawn
+        calibration = detector.calibration(name)
+        if calibration.fitted:
+            levels[name] = heat(places, judged[name].score, calibration.normal_scores.to(places.device))
+        else:
+            levels[name] = _up_to_the_highest(places)
+    return levels
+
+
+def _up_to_the_highest(places: Tensor) -> Tensor:
+    known = places.nan_to_num()
+    low, high = float(known.min()), float(known.max())
+    low = 0.0 if 0 <= low < high / 2 else low  # far from 0, only differences tell
+    return ((known - low) / max(high - low, 1e-12)).clamp(0, 1)
 
 
 def _small(images: Tensor) -> Tensor:

@@ -90,7 +90,10 @@ class LitAutoencoder(TrainingModule):
         shape = getattr(data, "image_shape", None)
         expected = self.net.image_shape
         if shape and expected and tuple(shape) != tuple(expected):
-            raise UserError(f"images are {list(shape)} (C, H, W), but model.net.image_shape is {list(expected)}")
+            raise UserError(
+                f"images are {list(shape)} (C, H, W), but model.net.image_shape is {list(expected)}: set it to "
+                f"{str(list(shape)).replace(' ', '')}, or take a net for any size, such as that of configs/best.yaml"
+            )
         if shape or expected:
             fit = getattr(getattr(data, "geometry", None), "fit", None)
             self.images = {"shape": list(shape or expected or ()), **({"fit": fit} if fit else {})}

@@ -64,6 +64,20 @@ def test_an_input_is_shown_as_it_is_and_an_error_where_it_is() -> None:
     assert np.unravel_index(brightness.argmax(), brightness.shape) == np.unravel_index(error.argmax(), error.shape)
 
 
+def test_a_map_of_what_is_normal_is_black_and_of_what_is_not_bright() -> None:
+    judge, grain = detector(), torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    normal = 0.4 + grain / 5  # about what an untrained net makes of anything
+    odd = normal[:1].clone()
+    odd[0, 0, 2, 5] = 1.0
+    with evaluating(judge):
+        scores = judge.score("reconstruction", judge.output(normal))
+        judge.calibration("reconstruction").fit(scores)
+        (most_normal,) = pictures_of(judge, normal[scores.argmin()][None])
+        (anomalous,) = pictures_of(judge, odd)
+    assert opened(most_normal["map:reconstruction"]).max() < 10  # the darkest colour is not quite black
+    assert opened(anomalous["map:reconstruction"])[2, 5].min() > 150
+
+
 def test_a_large_photograph_becomes_small_and_six_channels_nothing() -> None:
     class Flat(DenseAutoencoder):
         """For any size."""
