@@ -22,6 +22,7 @@ from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.report import RunConfig, print_report
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
+from aeanomaly.commands.fit.unbuilt import why_not_built
 from aeanomaly.commands.parser import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
@@ -96,7 +97,9 @@ class AnomalyCLI(LightningCLI):
         except SystemExit as leaving:
             raise ending(leaving, getattr(self, "trainer", None)) from None
         except Exception as error:
-            mistake = users_mistake(error, getattr(self, "trainer", None))
+            trainer = getattr(self, "trainer", None)
+            options = self.config[command].as_dict() if hasattr(self, "config") else {}
+            mistake = why_not_built(error, options, trainer is not None) or users_mistake(error, trainer)
             if not mistake:
                 raise
             self.discard_run()
