@@ -20,6 +20,7 @@ from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.report import Report
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.mistakes import users_mistake
+from aeanomaly.commands.fit.ranges import refuse_out_of_range
 from aeanomaly.commands.fit.report import RunConfig, print_report
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.fit.unbuilt import why_not_built
@@ -98,8 +99,8 @@ class AnomalyCLI(LightningCLI):
             raise ending(leaving, getattr(self, "trainer", None)) from None
         except Exception as error:
             trainer = getattr(self, "trainer", None)
-            options = self.config[command].as_dict() if hasattr(self, "config") else {}
-            mistake = why_not_built(error, options, trainer is not None) or users_mistake(error, trainer)
+            config = self.config[command].as_dict() if hasattr(self, "config") else {}
+            mistake = why_not_built(error, config, trainer is not None) or users_mistake(error, trainer)
             if not mistake:
                 raise
             self.discard_run()
@@ -113,11 +114,9 @@ class AnomalyCLI(LightningCLI):
         return {self.command: LightningCLI.subcommands()[self.command]}
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Name a seed that numpy would not take, before it takes it."""
+        """Name a number that is out of range, such as a seed that numpy would not take, before it is taken."""
         super().parse_arguments(parser, args)
-        seed = self.config[self.config["subcommand"]].get("seed_everything")
-        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
-            raise UserError(f"seed_everything must lie between 0 and 2**32 - 1, or be true or false, got {seed}")
+        refuse_out_of_range(vars(self.config[self.config["subcommand"]].as_flat()))
 
     def _parse_ckpt_path(self) -> None:
         """Refuse options that contradict the checkpoint, instead of letting the checkpoint win silently."""

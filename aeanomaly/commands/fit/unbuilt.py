@@ -38,18 +38,18 @@ def why_not_built(error: BaseException, config: Mapping[str, Any], built: bool) 
         return "the configuration is nested too deeply"
     for empty in _nulls(config) if any("NoneType" in text for text in texts) else ():
         return empty
-    if built or isinstance(error, UserError):
+    if isinstance(error, UserError):
         return ""
     for key in _unions(config):
         return f"{key}: expected a class, such as package.module.Class, got keys and values without its class_path"
     text = " ".join(texts[0].split())
     raised_by = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    if _LIGHTNING in raised_by.parents:
+    if _LIGHTNING in raised_by.parents and (not built or isinstance(error, ValueError)):
         trainer = config.get("trainer")
         trainer = trainer if isinstance(trainer, Mapping) else {}
         named = next((name for name in re.findall(r"`(?:Trainer\()?(\w+)", text) if name in trainer), None)
         return f"trainer{f'.{named} is {trainer[named]!r}' if named else ''}: {text}"
-    return text if isinstance(error, ValueError) and "Namespace(" not in text else ""
+    return text if not built and isinstance(error, ValueError) and "Namespace(" not in text else ""
 
 
 def _nulls(value: Any, key: str = "") -> Iterator[str]:
