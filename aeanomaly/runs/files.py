@@ -64,6 +64,16 @@ def write_whole(path: Path, content: bytes | str) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def refuse_special_file(path: Path) -> None:
+    """Refuse a device or a pipe as the place of a result: a file with its name would take its place.
+
+    Raises:
+        UserError: if it is one.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"cannot write {path}: it is a device or a pipe, name a file")
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``, with the same suffix, that becomes ``path`` at the end; after an error nothing.
@@ -71,6 +81,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         UserError: if the place cannot be written to.
     """
+    refuse_special_file(path)
     partial = path.with_name(f".{uuid.uuid4().hex}.{path.name}")  # not that of `tempfile`, whose files are private
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

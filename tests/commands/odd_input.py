@@ -70,6 +70,10 @@ def run(words: Sequence[str], place: Place) -> None:
             assert all(re.match(r"\w*[Ww]arning: ", line) for line in warnings), (words, warnings)
             assert not new, (words, new)
     finally:
+        if {"--out", "--csv", "--json", "--heatmaps"} & {
+            word.partition("=")[0] for word in words
+        }:  # something may be written over
+            shutil.rmtree(place.files / "kinds", ignore_errors=True)
         os.environ.clear()
         os.environ.update(environment)
         for path in content(root) - before:
@@ -77,7 +81,7 @@ def run(words: Sequence[str], place: Place) -> None:
 
 
 def odd_files(place: Place) -> dict[str, str]:
-    """Every kind of file, by what it is."""
+    """Every kind of file, by what it is; none of them is anybody else's, as it may be written to."""
     folder = place.files / "kinds"
     if not folder.exists():
         folder.mkdir()
@@ -91,6 +95,8 @@ def odd_files(place: Place) -> dict[str, str]:
         (folder / "dangling.yaml").symlink_to("nowhere")
         (folder / "list.yaml").write_text("- 1\n")
         (folder / "word.yaml").write_text("word\n")
+        for name in ("debug.yaml", "callbacks.yaml"):  # copies: a command may be told to write there
+            shutil.copy(Path(DEBUG).with_name(name), folder / name)
         (folder / "line\nfeed.yaml").write_text("[")
         for name, array in (
             ("images", np.zeros((40, 8, 8), np.uint8)),
@@ -112,7 +118,11 @@ def odd_files(place: Place) -> dict[str, str]:
             (folder / "forbidden").chmod(0)
         os.mkfifo(folder / "pipe")
     found = {path.name: str(path) for path in folder.iterdir()}
-    found |= {"run": str(place.run), "checkpoint": str(next(place.run.glob("checkpoints/best*"))), "debug": DEBUG}
+    found |= {
+        "run": str(place.run),
+        "checkpoint": str(next(place.run.glob("checkpoints/best*"))),
+        "debug": str(folder / "debug.yaml"),
+    }
     found |= {
         "cache": str(place.here / "cache"),
         "missing": "nowhere",
@@ -120,4 +130,4 @@ def odd_files(place: Place) -> dict[str, str]:
         "long": "x" * 300,
         "no name": "",
     }
-    return found | {"NUL": "a\0b", "bytes": "a\udcffb", "memory": "/proc/self/mem", "nothing": os.devnull}
+    return found | {"NUL": "a\0b", "bytes": "a\udcffb", "memory": "/proc/self/mem"}

@@ -13,6 +13,7 @@ from aeanomaly.commands.fit.threads import wait_passively
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.commands.predict.listing import Listing
 from aeanomaly.errors import UserError
+from aeanomaly.runs.files import refuse_special_file
 from aeanomaly.runs.reading import find_checkpoint
 
 _DESCRIPTION = """\
@@ -124,6 +125,7 @@ def main(options: Sequence[str]) -> int:
         raise UserError(
             "predict: a .parquet file needs pyarrow: pip install 'aeanomaly[parquet]'; or give --out a .csv file"
         )
+    refuse_special_file(args.out)
     if args.out.is_dir():
         raise UserError(f"predict: --out {args.out} is a folder; give it a file")
     checkpoint, listing = find_checkpoint(args.ckpt_path), Listing(args.images)
