@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from aeanomaly.commands.fit.ranges import refuse_out_of_range
+from aeanomaly.commands.fit.values import refuse_out_of_range
 from aeanomaly.errors import UserError, suggestion
 from aeanomaly.runs.files import read_config
 

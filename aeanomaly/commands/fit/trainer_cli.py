@@ -20,10 +20,10 @@ from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.report import Report
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.mistakes import users_mistake
-from aeanomaly.commands.fit.ranges import refuse_out_of_range
 from aeanomaly.commands.fit.report import RunConfig, print_report
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.fit.unbuilt import why_not_built
+from aeanomaly.commands.fit.values import refuse_out_of_range
 from aeanomaly.commands.parser import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
