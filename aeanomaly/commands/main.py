@@ -15,6 +15,7 @@ matplotlib and scipy are imported at the top of files as usual: importing lightn
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
@@ -81,8 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"the command comes first, then its options, got {command!r}; commands: {known}")
         if command not in COMMANDS:
             raise UserError(f"unknown command {command!r}; {suggestion(command, COMMANDS)}")
-        room, *verb = (command,) if command in _ROOMS else ("fit", command)
-        return int(importlib.import_module(f"aeanomaly.commands.{room}.command").main(*verb, options))
+        if any("\0" in word for word in options):  # only from Python: a shell cannot pass it
+            raise UserError(f"{command}: a word has a NUL character, which no name of a file or option has")
+        return _run(command, options)
     except UserError as error:
         print(f"aeanomaly: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -98,3 +100,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not interruption.args:  # otherwise it was said by whoever was interrupted
             print("Interrupted.", file=sys.stderr)
         return 130
+
+
+def _run(command: str, options: Sequence[str]) -> int:
+    """Hand the words on, and have whatever the system says of a file that they name as one line."""
+    room, *verb = (command,) if command in _ROOMS else ("fit", command)
+    try:
+        return int(importlib.import_module(f"aeanomaly.commands.{room}.command").main(*verb, options))
+    except OSError as error:  # its name is too long, its folder is forbidden, ...
+        if error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise UserError(f"{str(error.filename)[:200]}: {error.strerror or error}") from error

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
-from typing import NoReturn
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
-from aeanomaly.errors import UserError
+from aeanomaly.errors import UserError, suggestion
 
-_KEY = re.compile(r'(?:Parser key|Key|key) ["\']([^"\']+)["\']')
-_NESTED = re.compile(r"NestedArg\(key='([^']+)', val='?(.*?)'?\)")
-_CLASS_PROBLEM = re.compile(r"Problem with given class_path '([^']+)':\s+(.+)")
+_KEY = re.compile(r'(?:Parser key|Key|key) ["\']([^"\']+)["\']:?')
+_NESTED = re.compile(r"NestedArg\(key='([^']+)', val='?(.*?)'?\)(?=\n|$)")
+_CLASS = re.compile(r"(?:given class_path |class_path=)'([^']+)'")
+_GIVEN = re.compile(r"\.? ?\b(?:Got|Given) value: ?(.*)")
+_DEFAULTS = re.compile(r"\.? ?\b(?:Got|Given) value: (?:(?!(?:Got|Given) value: ).)*Namespace\(.*")  # a class with all
+_BASE = re.compile(r"(?:[Nn]ot a valid|correspond to a|to be a) subclass of (\w+)|function that returns (\w+)")
+# What jsonargparse says besides, a line each: its try to read the value as a file, its types, and what a class may be.
+_NOISE = re.compile(
+    r"\s*(?:- )?(?:Expected a path but .* either not accessible or invalid|Subtypes: .*|Given value type: .*|Errors:"
+    r"|Does not validate against any of the Union subtypes|Subclass types expect one of:|a (?:class path|dict with).*"
+    r"|Problem with given class_path .*)"
+)
+_PLAIN = {"NoneType": "nothing", "dict": "keys and values", "Sequence": "list", "Iterable": "list"}
+_EMPTY = "an empty word stands where {} should be; is a variable of the shell unset?"
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -34,6 +48,14 @@ class CommandParser(argparse.ArgumentParser):
         """Raise a `UserError` instead of printing the usage and leaving."""
         raise UserError(f"{self.command}: {message}; `{self.prog} --help` lists the options")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, which would take an empty word for the current folder where a path is wanted."""
+        for before, word in zip(["", *(args or [])], args or [], strict=False):
+            if word == "" or re.fullmatch(r"--[\w-]+=", word):
+                option = word.rstrip("=") or (before if before.startswith("--") else "")
+                self.error(_EMPTY.format(f"the value of {option}" if option else "something"))
+        return super().parse_known_args(args, namespace)
+
 
 def one_line(message: str) -> str:
     """Condense jsonargparse's nested message to the full key, what was expected, and what was given.
@@ -42,7 +64,15 @@ def one_line(message: str) -> str:
     """
     message = re.sub(r"<class '([\w.]+)'>", lambda match: match[1].rpartition(".")[2], message)
     message = re.sub(r"typing\.Literal\[([^\]]*)\]", lambda match: f"one of {match[1]}".replace("'", ""), message)
+    message = re.sub(r"Type typing\.Callable.* expects a function or a callable class: ", "", message)
+    classes = _CLASS.findall(message)
+    message = _DEFAULTS.sub("", message)
+    tried = re.search(r"Expected a path but (.*) either not accessible|dot import path string: (.+)", message)
     keys = _KEY.findall(message)
+    if not keys:
+        return _without_key(message)
+    if "Unable to load config" in message:
+        return f"{keys[0]}: expected keys and values, or a YAML file with some"
     nested = _NESTED.search(message)  # an option within a mapping, such as --model.scores.kmeans.n_clusters
     if nested:
         keys, message = [keys[0], nested[1]], _NESTED.sub(lambda match: match[2], message)
@@ -50,18 +80,76 @@ def one_line(message: str) -> str:
     if nested and " is abstract" in message:
         parent, name = keys[0], keys[-1].partition(".")[0]
         return f"{key}: there is no {name!r} in {parent}; to add one, give its class first: --{parent}.{name} CLASS"
-    problem = _CLASS_PROBLEM.search(message)
-    if keys and problem and "arser key" not in problem[2]:
-        return f"{key}: {problem[1]}: {problem[2]}"
-    expected = re.findall(r"Expected (?:an? )?([\w.\[\], -]+?)(?:\.|$|\n)", message)
-    given = re.findall(r"Given value: (.+)|Got value: (.+)", message)
-    if keys and expected and given:
-        wanted = " or ".join(dict.fromkeys("nothing" if name == "NoneType" else name for name in expected))
-        value = next(part for part in given[-1] if part)
-        return f"{key}: expected {wanted}, got {value!r}"
+    lines = _innermost(message)
+    given = [match[1].strip() for line in lines if (match := _GIVEN.search(line))]
+    reasons = [_GIVEN.sub("", line).strip(" -.:") for line in lines if not _NOISE.fullmatch(line)]
+    class_path = classes[-1] if classes else ""
+    given = given or [value for value in (tried.groups() if tried else ()) if value] or [class_path]
+    return f"{key}: {_what_is_wrong(key, list(filter(None, reasons)), given[-1], class_path)}"
+
+
+def _innermost(message: str) -> list[str]:
+    """The lines about the last key of a message: those that are indented below it, or the rest of its line."""
+    lines = message.splitlines()
+    last = max(number for number, line in enumerate(lines) if _KEY.search(line))
+    rest = _KEY.split(lines[last])[-1].strip()
+    depth = len(lines[last]) - len(lines[last].lstrip())
+    below = [rest] if rest else []
+    for line in lines[last + 1 :]:
+        if line.strip() and len(line) - len(line.lstrip()) <= depth:
+            break
+        below.append(line)
+    return below
+
+
+def _what_is_wrong(key: str, reasons: Sequence[str], given: str, class_path: str) -> str:
+    """What jsonargparse complains of in the value of a key, which may be that of a class with options."""
+    said = "; ".join(dict.fromkeys(reasons))
+    if missing := re.search(r"the following arguments are required: ([^;]+)", said):
+        first = missing[1].partition(",")[0]
+        return f"{class_path} needs {missing[1]}; give it as --{key}.{first} VALUE, or under init_args in a config"
+    if option := re.search(r"Option '([^']+)' is not accepted", said):
+        known = _options(class_path)
+        return f"{class_path}: {option[0]}" + (f"; {suggestion(option[1], known)}" if known else "")
+    if unknown := re.search(r"No module named '[^']+'|module '[^']+' has no attribute '[^']+'", said):
+        name = class_path or given
+        return f"there is no file {name!r}" if name.endswith((".yaml", ".yml")) else f"{name}: {unknown[0]}"
+    expected = [name for reason in reasons for name in re.findall(r"^Expected (?:an? )?([\w.\[\], -]+)$", reason)]
+    expected = [name for name in expected if not re.match(r"dot import|import path|instantiatable", name)]
+    bases = [base for match in _BASE.findall(said) for base in match if base]
+    if bases or "import path" in said:
+        expected.append(f"a subclass of {bases[-1]}" if bases else "a class, such as package.module.Class")
+    if not expected:
+        return f"{class_path}: {said[:300]}" if class_path else said[:300]
+    wanted = " or ".join(dict.fromkeys(_PLAIN.get(name, name) for name in expected))
+    number = re.fullmatch(r"[+-]?(nan|inf)(inity)?", given.lower()) if "float" in expected else None
+    return f"expected {wanted}, got {_shown(given)}{f'; YAML writes .{number[1]}' if number else ''}"
+
+
+def _shown(value: str) -> str:
+    text = "null" if value == "None" else value if value.startswith(("[", "{")) else repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def _options(class_path: str) -> list[str]:
+    """The options of a class that was imported to be parsed, its parents' among them."""
+    module, _, name = class_path.rpartition(".")
+    parents = getattr(getattr(sys.modules.get(module), name, None), "__mro__", ())
+    found = [option for parent in parents[:-1] for option in inspect.signature(parent.__init__).parameters]
+    return [option for option in dict.fromkeys(found) if option not in ("self", "args", "kwargs", "options")]
+
+
+def _without_key(message: str) -> str:
+    """A message about words of the command line, or about a whole config."""
     if "arguments are required" in message:
         missing = message.rpartition(": ")[2]
         config = ": start from a complete config, such as --config configs/base.yaml" if "fit." in missing else ""
         return f"{missing.replace('fit.', '')} must be given{config}"
+    if without := re.match(r"argument (?:-\w/)?(--\S+): expected one argument", message):
+        return f"{without[1]} needs a value; one that begins with - is given as {without[1]}=VALUE, with its full key"
+    if unknown := re.search(r"does not accept option '([^']+)'", message):
+        return f"a config has {unknown[1]}, which is no option"
+    if message.startswith("unrecognized arguments:") and not message.strip(" -").endswith(":"):
+        return message
     lines = [line.strip(" -\t") for line in message.splitlines() if line.strip()]
     return "; ".join(line.rstrip(":;") for line in lines)

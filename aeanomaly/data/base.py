@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from aeanomaly.data.checks import checked
 from aeanomaly.data.loading import BatchesInOrder, IndexBatches, IndexLoader, index_loader
 from aeanomaly.data.splits import Class, Split, anomalous_classes, development_images, split_training_set, which_classes
 from aeanomaly.data.table import Arrays as Arrays  # sources know it from here
@@ -72,6 +73,8 @@ class OneClassDataModule(L.LightningDataModule):
         for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if size < 1:
                 raise UserError(f"data.{name} must be at least 1, got {size}")
+        if split_seed is not None and not -(2**63) <= split_seed < 2**64:
+            raise UserError(f"data.split_seed must lie between -2**63 and 2**64 - 1, got {split_seed}")
         if test_on not in ("test", "development"):
             raise UserError(f"data.test_on must be test or development, got {test_on!r}")
         self.test_on = test_on
@@ -102,7 +105,7 @@ class OneClassDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if self._tables:
             return
-        arrays = self.load()
+        arrays = checked(self.load(), self.source)
         labels, names = torch.cat([arrays.train_labels, arrays.test_labels]), arrays.class_names
         anomalous = anomalous_classes(labels, self.normal_classes, self.anomaly_classes, names, self.needs_anomalies)
         mask = torch.isin(arrays.train_labels, anomalous)

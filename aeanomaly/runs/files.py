@@ -19,19 +19,34 @@ def read_config(path: Path, where: str = "--config") -> dict[str, Any]:
     """The keys and values of a YAML file.
 
     Raises:
-        UserError: if it is missing, which names ``where`` it was asked for; no YAML; or holds something else.
+        UserError: if it is missing or a folder, which names ``where`` it was asked for; no YAML; or holds nothing, or
+            something else.
     """
+    if path.is_dir():
+        raise UserError(f"{where}: {str(path)!r} is a folder, name a YAML file")
     if not path.is_file():
         raise UserError(f"{where}: there is no file {str(path)!r}")
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{where}: cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not valid YAML: it is not text in UTF-8") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{line} is not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    if content is not None and not isinstance(content, dict):
+    except RecursionError:
+        raise UserError(f"{path} is nested too deeply") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # 2020-13-45 is no date
+        raise UserError(f"{path} is not valid YAML: {error}") from None
+    if content is None:
+        raise UserError(f"{path} holds nothing: it must hold keys and values")
+    if not isinstance(content, dict):
         raise UserError(f"{path} must hold keys and values, not {type(content).__name__}")
-    return content or {}
+    return content
 
 
 def is_full_disk(error: BaseException | None) -> TypeGuard[OSError]:
@@ -49,6 +64,16 @@ def write_whole(path: Path, content: bytes | str) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def refuse_special_file(path: Path) -> None:
+    """Refuse a device or a pipe as the place of a result: a file with its name would take its place.
+
+    Raises:
+        UserError: if it is one.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"cannot write {path}: it is a device or a pipe, name a file")
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``, with the same suffix, that becomes ``path`` at the end; after an error nothing.
@@ -56,6 +81,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         UserError: if the place cannot be written to.
     """
+    refuse_special_file(path)
     partial = path.with_name(f".{uuid.uuid4().hex}.{path.name}")  # not that of `tempfile`, whose files are private
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,5 +92,5 @@ def written_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with contextlib.suppress(OSError):  # mostly because it has its place by now
+        with contextlib.suppress(OSError, ValueError):  # mostly because it has its place by now
             partial.unlink()

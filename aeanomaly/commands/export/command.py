@@ -36,6 +36,13 @@ examples:
 """
 
 
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("expected names of scores separated by commas")
+    return names
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The options of ``export``. Its errors are raised as `UserError`."""
     parser = CommandParser("export", _DESCRIPTION, _EPILOG, "--ckpt_path RUN_OR_FILE [options]")
@@ -47,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--scores",
-        type=lambda text: [name for name in text.split(",") if name],
+        type=_names,
         metavar="NAME[,NAME...]",
         help="the scores to give (default: all of the checkpoint)",
     )

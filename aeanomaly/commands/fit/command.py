@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from aeanomaly.commands.fit.early import refuse_early
 from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.fit.resume import resumed_run
 from aeanomaly.commands.fit.threads import ProcessorWatch, wait_passively
@@ -33,6 +34,7 @@ def run(command: str, options: Sequence[str]) -> AnomalyCLI:
     # What is missing is named before torch is imported.
     resumed, words = resumed_run(options) if command == "fit" else (None, list(options))
     words = complete_options(command, words)
+    refuse_early(words)
     wait_passively()
     watch = ProcessorWatch()  # importing torch takes long enough to see whether the processors are free
     was_enabled = gc.isenabled()

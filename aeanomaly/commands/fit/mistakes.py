@@ -26,6 +26,10 @@ def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -
             return f"{error}; {_way_on(trainer)}"
         if isinstance(error, (UserError, MisconfigurationException)):
             return str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            return f"{error.filename}: {error.strerror or error}"
+        if text == "embedded null byte":
+            return "a name of a file in the configuration has a NUL character"
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or re.search(
             "allocate memory|size.* overflow", text
         ):

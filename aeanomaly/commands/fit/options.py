@@ -33,8 +33,13 @@ def complete_options(command: str, options: list[str]) -> list[str]:
     parser.add_argument("--ckpt_path", action="append", nargs="?", const="", default=[])
     parser.add_argument("-h", "--help", "--print_config", dest="show", action="append", nargs="?", const="")
     given, _ = parser.parse_known_args(options)
+    for name, words in (("--config", given.config), ("--ckpt_path", given.ckpt_path)):
+        if "" in words:
+            raise UserError(f"{name} needs the name of a file")
     configs = [read_config(Path(config)) for config in given.config]
     for checkpoint in given.ckpt_path:
+        if Path(checkpoint).is_dir():
+            raise UserError(f"--ckpt_path: {checkpoint!r} is a folder, name a checkpoint such as last.ckpt in it")
         if not Path(checkpoint).is_file():
             raise UserError(f"--ckpt_path: there is no file {checkpoint!r}")
     if given.show:  # and run nothing

@@ -25,9 +25,9 @@ def resumed_run(options: Sequence[str]) -> tuple[Path | None, list[str]]:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--resume", nargs="?", const="")
-    parser.add_argument("--trainer.default_root_dir", dest="root", default=".")
-    parser.add_argument("-c", "--config", dest="own", action="append")
-    parser.add_argument("--ckpt_path", dest="own", action="append")
+    parser.add_argument("--trainer.default_root_dir", dest="root", nargs="?", default=".", const=".")
+    parser.add_argument("-c", "--config", dest="own", action="append", nargs="?", const="--config")
+    parser.add_argument("--ckpt_path", dest="own", action="append", nargs="?", const="--ckpt_path")
     given, others = parser.parse_known_args(options)
     if given.resume is None:
         return None, list(options)

@@ -23,6 +23,8 @@ from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.refused import refuse_callbacks
 from aeanomaly.commands.fit.report import RunConfig, print_report
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
+from aeanomaly.commands.fit.unbuilt import why_not_built
+from aeanomaly.commands.fit.values import refuse_out_of_range
 from aeanomaly.commands.parser import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
@@ -100,7 +102,9 @@ class AnomalyCLI(LightningCLI):
         except SystemExit as leaving:
             raise ending(leaving, getattr(self, "trainer", None)) from None
         except Exception as error:
-            mistake = users_mistake(error, getattr(self, "trainer", None))
+            trainer = getattr(self, "trainer", None)
+            config = self.config[command].as_dict() if hasattr(self, "config") else {}
+            mistake = why_not_built(error, config, trainer is not None) or users_mistake(error, trainer)
             if not mistake:
                 raise
             self.discard_run()
@@ -114,11 +118,9 @@ class AnomalyCLI(LightningCLI):
         return {self.command: LightningCLI.subcommands()[self.command]}
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Name a seed that numpy would not take, before it takes it."""
+        """Name a number that is out of range, such as a seed that numpy would not take, before it is taken."""
         super().parse_arguments(parser, args)
-        seed = self.config[self.config["subcommand"]].get("seed_everything")
-        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
-            raise UserError(f"seed_everything must lie between 0 and 2**32 - 1, or be true or false, got {seed}")
+        refuse_out_of_range(vars(self.config[self.config["subcommand"]].as_flat()))
 
     def _parse_ckpt_path(self) -> None:
         """Refuse options that contradict the checkpoint, instead of letting the checkpoint win silently."""
@@ -165,10 +167,7 @@ class AnomalyCLI(LightningCLI):
         shown_by_another = any(isinstance(callback, ProgressBar) for callback in config.get("callbacks") or [])
         if config.get("enable_progress_bar") is not False and not config.get("barebones") and not shown_by_another:
             callbacks.append(Progress())
-        try:
-            trainer = super()._instantiate_trainer(config, callbacks)
-        except (ValueError, ModuleNotFoundError) as error:  # Lightning's words about options that do not go together
-            raise UserError(f"trainer: {error}") from error
+        trainer = super()._instantiate_trainer(config, callbacks)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # neither the config nor the strategy has its own
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         if self.logger is not None and self.logger.continued and path and trainer.is_global_zero:

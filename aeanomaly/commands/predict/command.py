@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from aeanomaly.commands.fit.threads import wait_passively
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.commands.predict.listing import Listing
 from aeanomaly.errors import UserError
+from aeanomaly.runs.files import refuse_special_file
 from aeanomaly.runs.reading import find_checkpoint
 
 _DESCRIPTION = """\
@@ -132,6 +134,7 @@ def main(options: Sequence[str]) -> int:
         raise UserError(
             "predict: a .parquet file needs pyarrow: pip install 'aeanomaly[parquet]'; or give --out a .csv file"
         )
+    refuse_special_file(args.out)
     if args.out.is_dir():
         raise UserError(f"predict: --out {args.out} is a folder; give it a file")
     checkpoint, listing = find_checkpoint(args.ckpt_path), Listing(args.images)
@@ -148,8 +151,8 @@ def main(options: Sequence[str]) -> int:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 999,999,999, got {text!r}")
     return int(text)
 
 

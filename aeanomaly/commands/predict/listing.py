@@ -63,8 +63,9 @@ class Listing:
 
     def walks_through(self, folder: Path) -> bool:
         """Whether pictures that appear in a folder would be among those listed."""
-        walked = [Path(path).resolve() for path in self._found if Path(path).is_dir()]
-        return any(place in (folder.resolve(), *folder.resolve().parents) for place in walked)
+        walked = [Path(os.path.realpath(path)) for path in self._found if Path(path).is_dir()]
+        real = Path(os.path.realpath(folder))  # Path.resolve raises for a link that leads to itself
+        return any(place in (real, *real.parents) for place in walked)
 
     def __iter__(self) -> Iterator[str]:
         for path in self._found:

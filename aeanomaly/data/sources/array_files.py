@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import stat
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ def open_array(path: Path) -> np.memmap[Any, Any]:
         UserError: if the file cannot be read, is of neither format, or is not as long as its header says.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would be waited for
+            raise UserError(f"{path} is no file that can be mapped, such as a pipe or a device")
         with path.open("rb") as stream:
             start = stream.read(4)
             if start == np.lib.format.MAGIC_PREFIX[:4]:

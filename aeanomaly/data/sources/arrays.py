@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
+from aeanomaly.data.checks import refuse_other_images
 from aeanomaly.data.sources.array_files import MappedBytes, open_array
 from aeanomaly.errors import UserError
 
@@ -18,8 +19,9 @@ from aeanomaly.errors import UserError
 class ArrayFiles(OneClassDataModule):
     """Images and labels in `.npy` or idx files, which may be larger than memory.
 
-    Images are uint8, (N, H, W) or (N, C, H, W); labels are integers, (N,). Both formats are recognised by content.
-    Compressed files must be unpacked first.
+    Images are uint8, (N, H, W) or (N, C, H, W); labels are integers, (N,), and those below 0, which often stand for
+    unlabelled images, must be named as normal or anomalous. Both formats are recognised by content. Compressed files
+    must be unpacked first.
 
     Args:
         train_images: file of the training images, normal and anomalous.
@@ -71,15 +73,18 @@ class ArrayFiles(OneClassDataModule):
         """The file of the training images."""
         return str(self.files["train_images"])
 
+    def _open(self, option: str) -> np.memmap[Any, Any]:
+        if not str(self.files[option]).strip("."):  # Path("") is the current folder
+            raise UserError(f"data.{option} must be the name of a file")
+        try:
+            return open_array(self.files[option])
+        except UserError as error:
+            raise UserError(f"data.{option}: {error}") from None
+
     def _images(self, option: str) -> Tensor:
         path = self.files[option]
-        array = open_array(path)
-        if array.dtype != np.uint8:
-            raise UserError(f"data.{option}: {path} holds {array.dtype}; images must be uint8 from 0 to 255")
-        if array.ndim not in (3, 4) or not array.size:
-            raise UserError(
-                f"data.{option}: {path} has shape {list(array.shape)}; images must be (N, H, W) or (N, C, H, W)"
-            )
+        array = self._open(option)
+        refuse_other_images(array, f"data.{option}: {path}")
         if self.memory_map:
             mapped = self._mapped[option.removesuffix("_images")] = MappedBytes(array)
         tensor = mapped.tensor if self.memory_map else torch.from_numpy(np.array(array))
@@ -87,11 +92,20 @@ class ArrayFiles(OneClassDataModule):
 
     def _labels(self, option: str, count: int) -> Tensor:
         path = self.files[option]
-        array = open_array(path)
+        array = self._open(option)
         if array.dtype.kind not in "iu" or array.ndim != 1:
             raise UserError(
                 f"data.{option}: {path} holds {array.dtype} of shape {list(array.shape)}; labels must be (N,) integers"
             )
         if len(array) != count:
             raise UserError(f"data.{option}: {path} has {len(array):,} labels for {count:,} images")
+        if array.max(initial=0) >= 2**63:
+            raise UserError(f"data.{option}: {path} has the label {array.max()}; classes must be below 2**63")
+        named = {*(self.normal_classes or ()), *(self.anomaly_classes or ())}
+        below = next((int(label) for label in np.unique(array[array < 0]) if int(label) not in named), None)
+        if below is not None:
+            raise UserError(
+                f"data.{option}: {path} has the label {below}, which often stands for unlabelled images: leave them "
+                f"out, or name class {below} in data.normal_classes or data.anomaly_classes"
+            )
         return torch.from_numpy(np.array(array, np.int64))

@@ -72,7 +72,7 @@ def test_without_protocol_the_classes_stay_those_of_the_base(tmp_path: Path) -> 
         ({"base": []}, "neither `base` nor `config` of the method 'base' names a config"),
         ({"base": [], "methods": {"a": {"config": [DEBUG]}, "b": {}}}, "of the method 'b' names"),
         ({"seeds": 3}, "seeds: expected list or nothing, got .3."),
-        ({"methods": ["a"]}, "methods: expected dict or nothing, got "),
+        ({"methods": ["a"]}, "methods: expected keys and values or nothing, got "),
         ({"scores": []}, "`scores` must name at least one score"),
         ({"seeds": [1, 1]}, "a value stands twice"),
     ],

@@ -16,6 +16,7 @@ from tests.conftest import DEBUG
 FIT = ["fit", "--config", DEBUG]
 BY_STEPS = ["--trainer.check_val_every_n_epoch", "null", "--trainer.val_check_interval", "20"]
 PLATEAU = "lightning.pytorch.cli.ReduceLROnPlateau"
+CSV_LOGGER = "lightning.pytorch.loggers.CSVLogger"
 STOP_BY_AUROC = """
 {class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/auroc/reconstruction, mode: max}}
 """
@@ -29,7 +30,7 @@ STOP_BY_AUROC = """
         (["fit"], "configs/base.yaml"),
         (["fit", "--config", "nowhere.yaml"], "there is no file 'nowhere.yaml'"),
         ([*FIT, "--trainer.max_epochs", "many"], "trainer.max_epochs: expected int or nothing, got 'many'"),
-        ([*FIT, "--trainer.max_epoch", "3"], "unrecognized arguments: --trainer.max_epoch"),
+        ([*FIT, "--trainer.max_epoch", "3"], "there is no option --trainer.max_epoch; did you mean 'max_epochs'?"),
         ([*FIT, "--model.net.code_size", "five"], "model.net.code_size: expected int, got 'five'"),
         ([*FIT, "--model.net.code_size", "0"], "code_size=0"),
         ([*FIT, "--model.net.code_size", "100000000000"], "not enough memory"),
@@ -42,7 +43,7 @@ STOP_BY_AUROC = """
         ),
         (
             [*FIT, "--model.scores.kmeans.n_clusters", "x"],
-            "model.scores.kmeans.n_clusters: expected int or nothing, got",
+            "model.scores.kmeans.n_clusters: expected int, got 'x'",
         ),
         (
             [*FIT, "--model.scores.kmean.n_clusters", "3"],
@@ -52,8 +53,48 @@ STOP_BY_AUROC = """
         ([*FIT, "--trainer.callbacks+", "aeanomaly.callbacks.No"], "trainer.callbacks: aeanomaly.callbacks.No: module"),
         ([*FIT, "--model.net.image_shape", "[1,28,28]"], "images are [1, 8, 8]"),
         ([*FIT, "--model.optimizer.lr", "-1"], "Invalid learning rate: -1"),
+        ([*FIT, "--model.optimizer.lr", "nan"], "model.optimizer.lr: expected float, got 'nan'; YAML writes .nan"),
+        ([*FIT, "--model.optimizer.lr", "null"], "model.optimizer.lr: expected float, got null"),
+        ([*FIT, "--model.optimizer.lr", "-inf"], "--model.optimizer needs a value; one that begins with - is given as"),
+        ([*FIT, "--model.optimizer.lrr", "3"], "Adam: Option 'lrr' is not accepted; did you mean 'lr'?"),
+        (
+            [*FIT, "--model.optimizer", "os.system"],
+            "model.optimizer: expected a subclass of Optimizer, got 'os.system'",
+        ),
+        (
+            [*FIT, "--model.lr_scheduler", PLATEAU],
+            "ReduceLROnPlateau needs monitor; give it as --model.lr_scheduler.mo",
+        ),
+        ([*FIT, "--model.lr_scheduler", "{}"], "model.lr_scheduler: expected a class"),
+        (
+            [*FIT, "--trainer.logger", CSV_LOGGER],
+            "CSVLogger needs save_dir; give it as --trainer.logger.save_dir VALUE",
+        ),
+        ([*FIT, "--trainer.logger", f"[{CSV_LOGGER}]"], "CSVLogger needs save_dir"),
+        ([*FIT, "--model.net.hidden", "null"], "model.net.hidden: expected Sequence[int], got null"),
+        ([*FIT, "--model.net", "x"], "model.net: expected a class, such as package.module.Class, got 'x'"),
+        ([*FIT, "--data.batch_size", "null"], "data.batch_size: expected int, got null"),
+        ([*FIT, "--data.batch_size", ""], "data.batch_size: expected int, got ''"),
+        ([*FIT, "--data.split_seed", "99999999999999999999"], "data.split_seed must lie between"),
+        ([*FIT, "--model", "x"], "model: expected keys and values, or a YAML file with some"),
+        ([*FIT, "--model.scores", "{1: aeanomaly.scores.kmeans.KMeans}"], "the name 1 must be text"),
+        ([*FIT, "--trainer.callbacks", "no.yaml"], "trainer.callbacks: there is no file 'no.yaml'"),
+        (
+            [*FIT, "--trainer.devices", "-1"],
+            "trainer.devices is '-1': `devices` selected with `CPUAccelerator` should be",
+        ),
+        ([*FIT, "--trainer.accelerator", "x"], "You selected an invalid accelerator name: `accelerator='x'`"),
+        ([*FIT, "--trainer.accumulate_grad_batches", "0"], "trainer.accumulate_grad_batches must be at least 1, got 0"),
+        (
+            [*FIT, "--trainer", "{accumulate_grad_batches: 0}"],
+            "trainer.accumulate_grad_batches must be at least 1, got 0",
+        ),
+        (
+            [*FIT, "--trainer.val_check_interval", "1000000"],
+            "`val_check_interval` (1000000) must be less than or equal",
+        ),
         ([*FIT, "--model.thresholds.fixed.scores", "[a]"], None),
-        ([*FIT, "--model.scores", "{a/b: aeanomaly.scores.kmeans.KMeans}"], "the name 'a/b' must be without"),
+        ([*FIT, "--model.scores", "{a/b: aeanomaly.scores.kmeans.KMeans}"], "the name 'a/b' must be text without"),
         ([*FIT, "--model.scores", "{keys: aeanomaly.scores.kmeans.KMeans}"], "choose another name"),
         ([*FIT, "--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2"], "is no multiple of"),
         ([*FIT, *BY_STEPS, "--trainer.max_steps", "30"], "this fit has 30 batches"),
@@ -75,6 +116,12 @@ STOP_BY_AUROC = """
         (["test"], "test needs --ckpt_path"),
         (["test", "--config", DEBUG], "test needs --ckpt_path"),
         (["predict", "--ckpt_path", "nowhere.ckpt"], "there is no file 'nowhere.ckpt'"),
+        ([*FIT, "--ckpt_path", "."], "--ckpt_path: '.' is a folder, name a checkpoint"),
+        (["fit", "--config"], "--config needs the name of a file"),
+        (["fit", "--config", "."], "--config: '.' is a folder, name a YAML file"),
+        (["fit", "--config", "a" * 300], "a: File name too long"),
+        (["compare", "b" * 300], "b: File name too long"),
+        (["export", "--ckpt_path", ""], "an empty word stands where the value of --ckpt_path should be"),
     ],
 )
 def test_one_line_and_nothing_left_behind(

@@ -32,7 +32,7 @@ from tests.commands.predict.conftest import read_rows
         (["--images", "pictures", "--threshold", "nan"], "'nan' is neither a number"),
         (["--images", "pictures", "--out", "scores.txt"], "--out must end in .csv or .parquet, got 'scores.txt'"),
         (["--images", "pictures", "--out", "folder.csv"], "--out folder.csv is a folder"),
-        (["--images", "pictures", "--batch", "0"], "expected a number of at least 1, got '0'"),
+        (["--images", "pictures", "--batch", "0"], "expected a number from 1 to 999,999,999, got '0'"),
         (["--images", "pictures", "--device", "cuba"], "there is no device 'cuba' here"),
         (["--images", "pictures", "--allow-import", "no name"], "takes the name of a package or module, got 'no name'"),
         (["--images", "pictures", "--on-error", "cry"], "--on-error: invalid choice: 'cry'"),

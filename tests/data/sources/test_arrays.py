@@ -160,15 +160,29 @@ def refusal(files: Files, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("option", "array", "reason"),
     [
-        ("train_images", np.zeros((2000, 8, 8), np.float32), "float32"),
+        ("train_images", np.zeros((2000, 8, 8), np.float32), r"float32 from 0 to 0 \(numpy.rint\(255 \* images"),
+        ("train_images", np.full((2000, 8, 8), np.nan, np.float32), "float32 with NaN among the pixels"),
+        (
+            "train_images",
+            np.full((2000, 8, 8), 300.5),
+            "float64 from 300.5 to 300.5; images must be uint8 from 0 to 255",
+        ),
+        ("test_images", np.full((300, 8, 8), 300, np.int16), "int16 from 300 to 300; images must be uint8"),
+        ("train_images", np.full((2000, 8, 8), 7), r"int64 from 7 to 7 \(images.astype\(numpy.uint8\)"),
+        ("train_images", np.zeros((2000, 8, 8), bool), "holds bool"),
+        ("train_images", np.zeros((2000, 8, 8, 3), np.uint8), r"channels last.*moveaxis\(images, 3, 1\)"),
+        ("train_images", np.zeros((2000, 8, 8, 1), np.uint8), "channels last"),
         ("train_images", np.zeros((2000, 64), np.uint8), r"\[2000, 64\]"),
-        ("train_images", np.zeros((0, 8, 8), np.uint8), r"\[0, 8, 8\]"),
+        ("train_images", np.zeros((0, 8, 8), np.uint8), r"holds no images: its shape is \[0, 8, 8\]"),
+        ("train_images", np.zeros((2000, 8, 0), np.uint8), r"holds no pixels: its shape is \[2000, 8, 0\]"),
         ("test_images", np.zeros((300, 8, 9), np.uint8), "alike"),
         ("train_images", np.asfortranarray(np.zeros((2000, 8, 8), np.uint8)), "Fortran"),
         ("train_images", np.zeros(3, dtype=object), "object"),
         ("train_labels", np.zeros(1999, np.int64), "1,999 labels for 2,000 images"),
         ("test_labels", np.zeros((300, 1), np.int64), r"\[300, 1\]"),
         ("test_labels", np.zeros(300, np.float64), "float64"),
+        ("test_labels", np.arange(300) % 10 - 1, "the label -1, which often stands for unlabelled images"),
+        ("train_labels", np.full(2000, 2**63, np.uint64), "the label 9223372036854775808"),
     ],
 )
 def test_unsuitable_arrays_are_refused(
@@ -178,6 +192,24 @@ def test_unsuitable_arrays_are_refused(
     message = refusal(files, memory_map=memory_map)
     assert re.search(reason, message), message
     assert option in message
+
+
+def test_labels_below_zero_are_classes_once_they_are_named(tmp_path: Path) -> None:
+    labels = np.arange(2000) % 10 - 1
+    files = {name: str(path) for name, path in write(tmp_path, train_labels=labels).items()}
+    data = ArrayFiles(**files, anomaly_classes=[-1, 0])
+    data.setup()
+    assert -1 in data.val_dataloader().dataset.labels
+
+
+def test_channels_of_a_signal_are_not_taken_for_pixels(tmp_path: Path) -> None:
+    signals = {
+        "train_images": np.zeros((2000, 16, 50, 1), np.uint8),
+        "test_images": np.zeros((300, 16, 50, 1), np.uint8),
+    }
+    data = source(write(tmp_path, **signals))
+    data.setup()
+    assert data.image_shape == (16, 50, 1)
 
 
 def damage(files: Files, option: str, change: Callable[[bytes], bytes]) -> None:

@@ -1,0 +1,148 @@
+"""Mistakes in the options of a Trainer verb that show without torch, whose import takes seconds.
+
+Nothing is refused here that the parser would take: what is not plain is left to it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from aeanomaly.commands.fit.values import refuse_out_of_range
+from aeanomaly.errors import UserError, suggestion
+from aeanomaly.runs.files import read_config
+
+# What a config may hold at its top, whatever the verb, and what is an option beside.
+SECTIONS = ("seed_everything", "trainer", "model", "data", "ckpt_path", "weights_only", "verbose", "return_predictions")
+_OPTIONS = (*SECTIONS, "config", "print_config", "help", "resume")
+_NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")  # argparse takes these for values, and any other -word for an option
+
+
+class _Setting(NamedTuple):
+    key: str  # dotted, such as trainer.max_epochs
+    value: Any
+    where: str  # said before it, such as "fast.yaml: "
+    name: str  # as it was written
+
+
+def refuse_early(words: Sequence[str]) -> None:
+    """Look through the words after a verb, and the configs that they name.
+
+    Raises:
+        UserError: for an option or key that does not exist, a word where the Trainer wants a whole number, a value out
+            of range, a missing checkpoint.
+    """
+    if any(re.match(r"(-h|--help|--print_config|--[\w.]+\.help)(=|$)", word) for word in words):
+        return  # to be shown, whatever else there is
+    known = {"trainer": options_of_trainer(), "model": options_of_model()}
+    last: dict[str, _Setting] = {}  # of several for a key the parser takes the last
+    for setting in _settings(words):
+        section, _, rest = setting.key.partition(".")
+        option = rest.partition(".")[0].removesuffix("+")
+        if section not in (_OPTIONS if setting.name.startswith("--") else (*SECTIONS, "config")):
+            raise UserError(f"{setting.where}there is no option {setting.name}; {suggestion(section, SECTIONS)}")
+        if option and known.get(section) and option not in known[section]:
+            likely = suggestion(option, known[section])
+            raise UserError(f"{setting.where}there is no option {setting.name}; {likely}")
+        if section == setting.key:  # a whole section replaces what was said of its keys, and may be a file
+            last = {key: value for key, value in last.items() if not key.startswith(f"{section}.")}
+        last[setting.key] = setting
+    for section in ("trainer", "model"):
+        if section in last and not isinstance(last[section].value, (str, Mapping)):
+            given = "nothing" if last[section].value is None else repr(last[section].value)
+            raise UserError(f"{last[section].where}{section} must hold keys and values, and holds {given}")
+    for key, setting in last.items():
+        kind = known["trainer"].get(key.removeprefix("trainer."), "") if key.startswith("trainer.") else ""
+        if kind in ("int", "Optional[int]", "int | None") and _is_word(setting.value):
+            wanted = "int" if kind == "int" else "int or nothing"
+            raise UserError(f"{setting.where}{key}: expected {wanted}, got {setting.value!r}")
+    plain = {key: setting.value for key, setting in last.items()}
+    refuse_out_of_range(plain)
+    checkpoint = plain.get("ckpt_path")
+    if isinstance(checkpoint, str) and _read(checkpoint) and not Path(checkpoint).is_file():
+        raise UserError(f"{last['ckpt_path'].where}ckpt_path: there is no file {checkpoint!r}")
+
+
+def _settings(words: Sequence[str]) -> Iterator[_Setting]:
+    """What configs and options set, in their order."""
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--":
+            return
+        name, sign, value = word.partition("=")
+        if not word.startswith("-") or " " in name or _NEGATIVE_NUMBER.fullmatch(word):
+            continue
+        follows = bool(waiting) and (not waiting[0].startswith("-") or bool(_NEGATIVE_NUMBER.fullmatch(waiting[0])))
+        if not sign:
+            value = waiting.pop(0) if follows else ""
+        if re.match(r"-c.", name):
+            name, value = "-c", word[2:].removeprefix("=")
+        if name in ("-c", "--config"):
+            yield from _in_config(read_config(Path(value)), f"{value}: ")
+        elif name.startswith("--") and (sign or follows or name.partition(".")[0][2:] not in _OPTIONS):
+            yield _Setting(name[2:], _read(value), "", name)
+
+
+def _in_config(content: Mapping[Any, Any], where: str, above: str = "") -> Iterator[_Setting]:
+    for key, value in content.items():
+        if not isinstance(key, str):
+            raise UserError(f"{where}a key {f'in {above[:-1]} ' if above else ''}must be text, got {key!r}")
+        if key.startswith("__") or value == {} or (isinstance(value, Mapping) and not any(_leaves(value))):
+            continue  # the parser passes over these
+        if not above and key in ("trainer", "model") and isinstance(value, Mapping):
+            yield from _in_config(value, where, f"{key}.")
+        else:
+            yield _Setting(f"{above}{key}", value, where, f"{above}{key}")
+
+
+def _leaves(value: Mapping[Any, Any]) -> Iterator[bool]:
+    for item in value.values():
+        if isinstance(item, Mapping):
+            yield from _leaves(item)
+        else:
+            yield True
+
+
+def _read(text: str) -> Any:
+    """A value on the command line, which is YAML; text where it is none."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
+        return text
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isalpha() and _read(value) is not None
+
+
+def options_of_trainer() -> dict[str, str]:
+    """The types of Lightning's Trainer's arguments, by name, read from its file; empty if it is not as expected."""
+    found = importlib.util.find_spec("lightning")
+    folders = found.submodule_search_locations if found else None
+    return _arguments(Path(folders[0], "pytorch", "trainer", "trainer.py"), "Trainer") if folders else {}
+
+
+def options_of_model() -> dict[str, str]:
+    """The same of our LightningModule."""
+    return _arguments(Path(__file__).parents[2] / "training" / "module.py", "LitAutoencoder")
+
+
+def _arguments(file: Path, name: str) -> dict[str, str]:
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and method.name == "__init__" and method.args.kwarg is None:
+                    arguments = [*method.args.args[1:], *method.args.kwonlyargs]
+                    return {item.arg: ast.unparse(item.annotation) for item in arguments if item.annotation}
+    return {}
