@@ -25,7 +25,8 @@ class Interrupt(L.Callback):
     every tenth step and at the end of an epoch, so that all stop after the same one, whichever was told. A second
     Ctrl-C stops at once; a second SIGTERM changes nothing, because Slurm and torchrun may each send one.
 
-    During a validation, the run stops after the first step that follows it, or before the test.
+    During a validation, or in a step that is followed by one, the run stops after the first step that follows it, or
+    before the test: Lightning would leave the validation out of a resumed run.
 
     Raises:
         SystemExit: with the status 128 + number of the signal, as a shell has it: 130 or 143.
@@ -35,12 +36,14 @@ class Interrupt(L.Callback):
 
     def __init__(self) -> None:
         self._received = 0  # number of the signal
+        self._waited = False  # for a validation, once
         self._previous: dict[int, Any] = {}  # the handlers that were there
         self._module: L.LightningModule | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Listen; a SIGTERM since the start of the fit was noted by Lightning."""
         self._module, self._received = pl_module, signal.SIGTERM if trainer.received_sigterm else 0
+        self._waited = False
         try:
             for number in _WORDS:
                 self._previous[number] = signal.signal(number, self._request)
@@ -70,12 +73,15 @@ class Interrupt(L.Callback):
         number = torch.tensor(self._received, device=trainer.strategy.root_device)
         return int(trainer.strategy.reduce(number, reduce_op="max"))
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Stop here if it was asked for: all parameters are updated, and the loader knows its place."""
-        if trainer.world_size > 1 and trainer.global_step % _AGREE_EVERY and not trainer.is_last_batch:
-            return
-        number = self._agreed(trainer)
-        if number:
+        due = not trainer.global_step % _AGREE_EVERY or trainer.is_last_batch or self._waited
+        number = self._agreed(trainer) if trainer.world_size == 1 or due else 0
+        if number and not self._waited and _validation_follows(trainer, batch_idx):
+            self._waited = True
+        elif number:
             path = last_checkpoint(trainer)
             if path is not None:
                 trainer.save_checkpoint(path)
@@ -99,3 +105,16 @@ class Interrupt(L.Callback):
             print(f"Stopped. Resume with: python -m aeanomaly fit --ckpt_path {path}", flush=True)
         else:
             print("Stopped before there was anything to keep.", flush=True)
+
+
+def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
+    """Whether Lightning validates after this batch."""
+    if not trainer.enable_validation:
+        return False
+    epochs, batches = trainer.check_val_every_n_epoch, trainer.val_check_batch
+    if epochs is not None and (trainer.current_epoch + 1) % epochs:
+        return False
+    if batches == float("inf"):
+        return trainer.is_last_batch
+    done = trainer.fit_loop.total_batch_idx if epochs is None else batch_idx
+    return batches is not None and (done + 1) % batches == 0

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -97,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"aeanomaly: error: {what}; make room, then give the command again", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interruption:
+        if argv is None:  # the process ends now, and another Ctrl-C would only have Python say where it was
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         if not interruption.args:  # otherwise it was said by whoever was interrupted
             print("Interrupted.", file=sys.stderr)
         return 130

@@ -58,6 +58,17 @@ def test_a_killed_run_goes_on(
     assert differences(run, uninterrupted) == []
 
 
+@pytest.mark.parametrize("step", [2 * EPOCH, 4 * EPOCH])
+def test_a_signal_in_the_last_step_of_an_epoch_loses_no_validation(
+    step: int, uninterrupted: Path, tmp_path: Path
+) -> None:
+    assert status_of(words(tmp_path, *sending(step=step, number=15))) == 143
+    run = tmp_path / "lightning_logs" / "version_0"
+    (run / "config.yaml").write_text((uninterrupted / "config.yaml").read_text())
+    assert main(["fit", "--resume", str(run)]) == 0
+    assert differences(run, uninterrupted) == []
+
+
 def test_an_interrupted_run_that_was_moved_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
     """At a step whose training loss is due, and after an epoch that was the best so far."""
     assert status_of(words(tmp_path / "here", *sending(step=EPOCH + 13))) == 130
