@@ -37,7 +37,8 @@ class Detector(nn.Module):
         for kind, names in (("scores", scores), ("thresholds", thresholds)):
             for name in names:
                 if not isinstance(name, str) or not name or any(character in name for character in "/@. "):
-                    raise UserError(f"model.{kind}: the name {name!r} must be text without any of / @ . and spaces")
+                    wanted = "must be without any of / @ . and spaces, and text"
+                    raise UserError(f"model.{kind}: the name {name!r} {wanted}")
         before: set[str] = set()
         for name, score in scores.items():
             for other in score.reads_scores:

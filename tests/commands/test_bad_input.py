@@ -225,7 +225,7 @@ PLACES = [
 ]
 
 
-@odd(35)
+@odd(22)
 @hypothesis.given(data=st.data())
 def test_odd_files_wherever_a_path_is_taken(data: Any, place: Place) -> None:
     files = odd_files(place)

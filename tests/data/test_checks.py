@@ -1,11 +1,17 @@
-"""What a data source of the user's own gives is checked before anything is split; files are in test_arrays.py."""
+"""What a data source gives is checked before anything is split; more about files is in sources/test_arrays.py."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
+from aeanomaly.data.sources.arrays import ArrayFiles
 from aeanomaly.errors import UserError
 
 
@@ -35,3 +41,35 @@ def test_what_a_source_of_ones_own_gives_is_checked(changed: dict[str, torch.Ten
     Own().setup()
     with pytest.raises(UserError, match=f"Own: .*{reason}"):
         Own(**changed).setup()
+
+
+def files(folder: Path, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> dict[str, str]:
+    """The same images for training and test, by option."""
+    for name, array in (("images", images), ("labels", labels)):
+        np.save(folder / f"{name}.npy", array)
+    return {
+        f"{part}_{name}": str(folder / f"{name}.npy") for part in ("train", "test") for name in ("images", "labels")
+    }
+
+
+def test_labels_below_zero_are_classes_once_they_are_named(tmp_path: Path) -> None:
+    named = files(tmp_path, np.zeros((200, 8, 8), np.uint8), np.arange(200) % 10 - 1)
+    with pytest.raises(UserError, match=r"data.train_labels: .* has the label -1, .* or name class -1 in"):
+        ArrayFiles(**named, anomaly_classes=[0]).setup()
+    data = ArrayFiles(**named, anomaly_classes=[-1, 0])
+    data.setup()
+    assert data.sizes()["test_anomaly"] == 40
+
+
+def test_channels_of_a_signal_are_not_taken_for_pixels(tmp_path: Path) -> None:
+    signals = files(tmp_path, np.zeros((200, 16, 50, 1), np.uint8), np.arange(200) % 4)
+    data = ArrayFiles(**signals, anomaly_classes=[0])
+    data.setup()
+    assert data.image_shape == (16, 50, 1)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    named = files(tmp_path, np.zeros((200, 8, 8), np.uint8), np.arange(200) % 4)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"data.train_images: .*pipe is no file that can be mapped"):
+        ArrayFiles(**named | {"train_images": str(tmp_path / "pipe")}, anomaly_classes=[0]).setup()

@@ -74,3 +74,10 @@ def test_others_may_read_the_file_as_any_new_one(tmp_path: Path) -> None:
     (tmp_path / "ordinary").write_text("")
     write_whole(tmp_path / "file", "")
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"cannot write .*pipe: it is a device or a pipe, name a file"):
+        write_whole(tmp_path / "pipe", "new")
+    assert (tmp_path / "pipe").is_fifo()

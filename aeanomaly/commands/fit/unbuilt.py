@@ -13,6 +13,7 @@ from typing import Any
 import lightning
 
 from aeanomaly.errors import UserError
+from aeanomaly.runs.files import is_full_disk
 
 _LIGHTNING = Path(lightning.__file__).parent
 # Types that accept null, as far as their names tell.
@@ -36,6 +37,8 @@ def why_not_built(error: BaseException, config: Mapping[str, Any], built: bool) 
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, RecursionError):
         return "the configuration is nested too deeply"
+    if not built and isinstance(error, OSError) and error.filename is None and not is_full_disk(error):
+        return f"a file that an option names cannot be read: {error.strerror or error}"
     for empty in _nulls(config) if any("NoneType" in text for text in texts) else ():
         return empty
     if isinstance(error, UserError):

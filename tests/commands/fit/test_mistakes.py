@@ -77,7 +77,7 @@ STOP_BY_AUROC = """
         ([*FIT, "--data.batch_size", ""], "data.batch_size: expected int, got ''"),
         ([*FIT, "--data.split_seed", "99999999999999999999"], "data.split_seed must lie between"),
         ([*FIT, "--model", "x"], "model: expected keys and values, or a YAML file with some"),
-        ([*FIT, "--model.scores", "{1: aeanomaly.scores.kmeans.KMeans}"], "the name 1 must be text"),
+        ([*FIT, "--model.scores", "{1: aeanomaly.scores.kmeans.KMeans}"], "the name 1 must be without"),
         ([*FIT, "--trainer.callbacks", "no.yaml"], "trainer.callbacks: there is no file 'no.yaml'"),
         (
             [*FIT, "--trainer.devices", "-1"],
@@ -94,7 +94,7 @@ STOP_BY_AUROC = """
             "`val_check_interval` (1000000) must be less than or equal",
         ),
         ([*FIT, "--model.thresholds.fixed.scores", "[a]"], None),
-        ([*FIT, "--model.scores", "{a/b: aeanomaly.scores.kmeans.KMeans}"], "the name 'a/b' must be text without"),
+        ([*FIT, "--model.scores", "{a/b: aeanomaly.scores.kmeans.KMeans}"], "the name 'a/b' must be without"),
         ([*FIT, "--model.scores", "{keys: aeanomaly.scores.kmeans.KMeans}"], "choose another name"),
         ([*FIT, "--trainer.max_epochs", "3", "--trainer.check_val_every_n_epoch", "2"], "is no multiple of"),
         ([*FIT, *BY_STEPS, "--trainer.max_steps", "30"], "this fit has 30 batches"),

@@ -194,24 +194,6 @@ def test_unsuitable_arrays_are_refused(
     assert option in message
 
 
-def test_labels_below_zero_are_classes_once_they_are_named(tmp_path: Path) -> None:
-    labels = np.arange(2000) % 10 - 1
-    files = {name: str(path) for name, path in write(tmp_path, train_labels=labels).items()}
-    data = ArrayFiles(**files, anomaly_classes=[-1, 0])
-    data.setup()
-    assert -1 in data.val_dataloader().dataset.labels
-
-
-def test_channels_of_a_signal_are_not_taken_for_pixels(tmp_path: Path) -> None:
-    signals = {
-        "train_images": np.zeros((2000, 16, 50, 1), np.uint8),
-        "test_images": np.zeros((300, 16, 50, 1), np.uint8),
-    }
-    data = source(write(tmp_path, **signals))
-    data.setup()
-    assert data.image_shape == (16, 50, 1)
-
-
 def damage(files: Files, option: str, change: Callable[[bytes], bytes]) -> None:
     files[option].write_bytes(change(files[option].read_bytes()))
 
