@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sklearn.metrics import confusion_matrix, precision_score, recall_score
 
+from aeanomaly.data.exclusion import excluded
+from aeanomaly.page.gallery import Gallery
 from aeanomaly.page.page import Entry, SideBySide, render
 from aeanomaly.page.scored import ScoredRun, read_scored
+from aeanomaly.page.suspects import Suspect, Suspects
 from tests.browser import CHROMIUM, chromium
 from tests.page.parts import gallery, make_run
 
@@ -221,3 +224,27 @@ def test_several_runs_share_the_curves_and_are_chosen_from(page: Page, both: Pat
 
 def test_a_page_of_ten_thousand_images_stays_small(single: Path) -> None:
     assert single.stat().st_size < 1_500_000
+
+
+def test_ticked_suspects_are_saved_as_the_list_that_training_takes(
+    page: Page, runs: list[ScoredRun], tmp_path: Path
+) -> None:
+    """Names of files are anybody's text."""
+    paths = ["train/good/1.png", "train/good/<img src=x onerror=alert(1)>.png", "train/good/üß, 3.png"]
+    images = [Suspect(row, 0, path, row > 0, {}) for row, path in enumerate(paths)]
+    suspects = Suspects(images, {"reconstruction": [(2, 9.0), (1, 8.0), (0, 7.0)]}, {"reconstruction": 50})
+    suspects.notes["reconstruction"] = ""
+    file = tmp_path / "report.html"
+    file.write_text(render([Entry("a", runs[0], Gallery(suspects=suspects))]), encoding="utf-8")
+    page.goto(file.as_uri())
+    save = page.get_by_role("button", name="Save exclude.txt")
+    expect(save).to_be_disabled()
+    assert page.locator("#suspects .card").nth(1).inner_text().splitlines()[0] == paths[1]
+    for path in paths[1:]:
+        page.get_by_role("checkbox", name=f"not normal: {path}").press("Space")
+    expect(page.locator("#exclude-said")).to_have_text("2 ticked")
+    with page.expect_download() as download:
+        save.press("Enter")
+    assert download.value.suggested_filename == "exclude.txt"
+    download.value.save_as(tmp_path / "exclude.txt")
+    assert excluded(tmp_path / "exclude.txt", tmp_path, paths, []).tolist() == [False, True, True]

@@ -72,18 +72,50 @@ function showSuspects() {
   byId("suspects-part").hidden = !ranking.length;
   if (!ranking.length) return;
   byId("suspects-said").textContent =
-    `The ${ranking.length} highest ${score} scores among ${whole(run.looked_at[score])} normal images that were kept apart from what judges them. ${run.notes[score]} If one of them is not normal, take it out of the training data${run.suspects[0].path ? ": data.exclude takes a list of such files" : ""}.`;
+    `The ${ranking.length} highest ${score} scores among ${whole(run.looked_at[score])} normal images that were kept apart from what judges them. ${run.notes[score]} If one of them is not normal, take it out of the training data${run.suspects[0].path ? ": tick it, save the list, and train again with --data.exclude exclude.txt" : ""}.`;
   byId("suspects").classList.toggle("few", Object.keys(run.suspects[0].pictures).length < 2);
   byId("suspects").replaceChildren(
     ...ranking.map(([place, value]) => {
       const image = run.suspects[place];
-      return card(
-        image.pictures,
-        nameOf(image),
-        [`score ${number(value)}, ${image.trained ? "trained on" : "held out"}`],
-        "",
-        "",
-      );
+      const line = `score ${number(value)}, ${image.trained ? "trained on" : "held out"}`;
+      const entry = card(image.pictures, nameOf(image), [line], "", "");
+      if (image.path) entry.append(tick(image));
+      return entry;
     }),
   );
+  showExcluded();
+}
+
+// The files to leave out, ticked under any score; those of the chosen run are listed.
+const excluded = new Set();
+
+function tick(image) {
+  const [label, box] = [element("label", "", "tick"), element("input")];
+  Object.assign(box, { type: "checkbox", checked: excluded.has(image) });
+  box.setAttribute("aria-label", `not normal: ${image.path}`);
+  box.addEventListener("change", () => {
+    if (box.checked) excluded.add(image);
+    else excluded.delete(image);
+    showExcluded();
+  });
+  label.append(box, " not normal");
+  return label;
+}
+
+function listed() {
+  return choice.run.suspects.filter((image) => excluded.has(image)).map((image) => image.path);
+}
+
+function showExcluded() {
+  byId("exclude-part").hidden = !choice.run.suspects.some((image) => image.path);
+  byId("save-exclude").disabled = !listed().length;
+  byId("exclude-said").textContent = listed().length ? `${listed().length} ticked` : "none ticked";
+}
+
+function saveExcluded() {
+  const link = element("a");
+  link.href = URL.createObjectURL(new Blob([`${listed().join("\n")}\n`], { type: "text/plain" }));
+  link.download = "exclude.txt";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -101,6 +101,7 @@ byId("densities").addEventListener("pointermove", (event) => {
 byId("threshold").addEventListener("input", () => setThreshold(byId("threshold").valueAsNumber));
 byId("exact").addEventListener("input", () => setThreshold(byId("exact").valueAsNumber));
 byId("filter").addEventListener("change", showGallery);
+byId("save-exclude").addEventListener("click", saveExcluded);
 byId("run").addEventListener("change", () => showRun(Number(byId("run").value)));
 byId("score").addEventListener("change", () => showScore(byId("score").value));
 for (const form of document.forms) form.addEventListener("submit", (event) => event.preventDefault());
