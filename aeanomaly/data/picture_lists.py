@@ -83,7 +83,9 @@ def _pictures(root: Path, below: str) -> Iterator[str]:
     """Files that end like a picture, in this folder of the root and those in it, by their paths in the root."""
     for name, is_folder in _entries(root / below):
         if is_folder:
-            yield from _pictures(root, f"{below}/{name}")
+            inner = root / below / name
+            if not (inner.is_symlink() and inner.resolve() in (root / below).resolve().parents):  # a link back up
+                yield from _pictures(root, f"{below}/{name}")
         elif name.lower().endswith(ENDINGS):
             yield f"{below}/{name}"
 

@@ -10,13 +10,20 @@ _KEPT_TRAINER_KEYS = ("max_epochs", "precision", "devices", "num_nodes", "strate
 # A number in some runs and a word in others (devices: 2 or auto).
 _ALWAYS_TEXT = ("trainer.devices", "data.split_seed")
 
+_MOST_VALUES = 100_000
+
 
 def flatten_config(config: dict[str, Any]) -> dict[str, int | float | str]:
     """The keys of a run's config.yaml that make it differ from other runs.
 
     Class paths become class names, lists of plain values become one string, lists of objects are numbered. TensorBoard
     hides a run whose value is None, or of another type than in other runs, so None and booleans become strings.
+
+    Raises:
+        ValueError: if it holds more than any config does, such as aliases of aliases that stand for billions of values.
     """
+    if _count(config) > _MOST_VALUES:
+        raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
     trainer = config.get("trainer") or {}
     kept = {
         "seed": config.get("seed_everything"),
@@ -27,6 +34,15 @@ def flatten_config(config: dict[str, Any]) -> dict[str, int | float | str]:
     flat: dict[str, int | float | str] = {}
     _flatten("", kept, flat)
     return flat
+
+
+def _count(value: Any, known: int = 0) -> int:
+    """How many values there are, together with those that are known; no further than `_MOST_VALUES`."""
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if known > _MOST_VALUES:
+            break
+        known = _count(item, known + 1)
+    return known
 
 
 def _object(value: dict[str, Any]) -> dict[str, Any]:

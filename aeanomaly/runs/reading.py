@@ -161,6 +161,8 @@ def _read(path: Path, parse: Callable[[str], dict[str, Any]], broken: list[str])
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         broken.append(f"{path.name} is not YAML ({where}{error.problem})")
+    except RecursionError:
+        broken.append(f"{path.name} is nested too deeply")
     except (ValueError, yaml.YAMLError) as error:
         broken.append(f"{path.name} is not valid: {' '.join(str(error).split())}")
     return {}

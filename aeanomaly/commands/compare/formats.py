@@ -17,7 +17,7 @@ from rich.text import Text
 from aeanomaly.commands.comparison.cells import columns_of
 from aeanomaly.commands.comparison.columns import higher_is_better
 from aeanomaly.commands.comparison.table import Comparison
-from aeanomaly.commands.tables import markdown_table
+from aeanomaly.commands.tables import harmless, markdown_table
 from aeanomaly.runs.statistics import Spread, which_is_best
 
 
@@ -59,7 +59,8 @@ def to_markdown(comparison: Comparison) -> str:
 def to_csv(comparison: Comparison) -> str:
     """A line per row, then one per run set aside; full names, full precision.
 
-    A missing value is an empty field, NaN is ``nan``. When grouped, ``run`` lists the runs separated by ``;``, and each
+    A missing value is an empty field, NaN is ``nan``. A text that a spreadsheet would take for a formula has an
+    apostrophe before it. When grouped, ``run`` lists the runs separated by ``;``, and each
     metric has three columns: ``<metric>_mean``, ``<metric>_std``, ``<metric>_n``.
     """
     grouped = "n" in comparison.headings
@@ -74,7 +75,7 @@ def to_csv(comparison: Comparison) -> str:
         for name, value in row.items():
             if isinstance(value, Spread):
                 line |= {name: value.mean, **{f"{name}_{part}": getattr(value, part) for part in parts}}
-        writer.writerow(line)
+        writer.writerow({key: harmless(value) if isinstance(value, str) else value for key, value in line.items()})
     return stream.getvalue()
 
 

@@ -15,17 +15,8 @@ from numpy.typing import NDArray
 
 from aeanomaly.errors import UserError
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _TEXT: dict[str, Any] = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # paths are any bytes
 _ROWS_AT_ONCE = 20_000
-
-
-def harmless(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula, and that the text can be had back from.
-
-    An apostrophe stands before what might be one, and before an apostrophe (OWASP, CSV Injection).
-    """
-    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
 
 
 class ResultFile:

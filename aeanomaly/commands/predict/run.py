@@ -18,10 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from aeanomaly.commands.predict.listing import Listing
-from aeanomaly.commands.predict.result_file import ResultFile, harmless
+from aeanomaly.commands.predict.result_file import ResultFile
 from aeanomaly.commands.predict.thresholds import choose_score, choose_threshold
 from aeanomaly.commands.predict.together import add_discoveries, look_for_drift
 from aeanomaly.commands.process_settings import command_process
+from aeanomaly.commands.tables import harmless
 from aeanomaly.data.sources.array_files import open_array
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Judgement
