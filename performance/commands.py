@@ -73,8 +73,10 @@ def stopped(
     begin = time.monotonic()
     with started(words, folder, room) as process:
         stop(process)
-        said, _ = process.communicate(timeout=LIMIT)
-    return Ended(process.returncode, said, time.monotonic() - begin)
+        status = process.wait(LIMIT)  # not for what it has started, which may outlive it and hold the pipe open
+    assert process.stdout is not None
+    with process.stdout:
+        return Ended(status, process.stdout.read(), time.monotonic() - begin)
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:

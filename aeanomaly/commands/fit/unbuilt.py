@@ -30,11 +30,12 @@ def why_not_built(error: BaseException, config: Mapping[str, Any], built: bool) 
         config: of the command, with ``class_path`` and ``init_args``.
         built: whether it was raised after everything was built.
     """
-    texts = []
+    chain: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None:
-        texts.append(str(cause))
+    while cause is not None and cause not in chain:  # one that is raised again in another thread may cause itself
+        chain.append(cause)
         cause = cause.__cause__ or cause.__context__
+    texts = [str(each) for each in chain]
     if isinstance(error, RecursionError):
         return "the configuration is nested too deeply"
     if not built and isinstance(error, OSError) and error.filename is None and not is_full_disk(error):
