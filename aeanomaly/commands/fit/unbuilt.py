@@ -35,10 +35,12 @@ def why_not_built(error: BaseException, config: Mapping[str, Any], built: bool) 
     while cause is not None and cause not in chain:  # one that is raised again in another thread may cause itself
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
+    if any(map(is_full_disk, chain)):  # whatever Lightning makes of it
+        return ""
     texts = [str(each) for each in chain]
     if isinstance(error, RecursionError):
         return "the configuration is nested too deeply"
-    if not built and isinstance(error, OSError) and error.filename is None and not is_full_disk(error):
+    if not built and isinstance(error, OSError) and error.filename is None:
         return f"a file that an option names cannot be read: {error.strerror or error}"
     for empty in _nulls(config) if any("NoneType" in text for text in texts) else ():
         return empty
