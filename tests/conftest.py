@@ -6,11 +6,15 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aeanomaly.commands.main import main
+from tests.browser import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 # Two test processes with a thread for each core would wait for each other's threads. Read when torch is imported, which
 # nothing above does.
@@ -62,6 +66,13 @@ def metrics(run_dir: Path) -> dict[str, Any]:
     """metrics.json of the shared run."""
     content: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
     return content
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    """A headless Chromium, for the tests that are skipped where there is none."""
+    with chromium() as page:
+        yield page
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from aeanomaly.commands.main import main
-from tests.browser import CHROMIUM, WAIT, choose, chromium, projector, show, tensorboard
+from tests.browser import CHROMIUM, WAIT, choose, projector, show, tensorboard
 from tests.conftest import DEBUG
 
 if TYPE_CHECKING:
@@ -58,12 +58,6 @@ def address(logs: Path) -> Iterator[str]:
             assert time.monotonic() < deadline, tags
             time.sleep(0.1)
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    with chromium() as page:
-        yield page
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from aeanomaly.page.gallery import Gallery
 from aeanomaly.page.page import Entry, SideBySide, render
 from aeanomaly.page.scored import ScoredRun, read_scored
 from aeanomaly.page.suspects import Suspect, Suspects
-from tests.browser import CHROMIUM, chromium
+from tests.browser import CHROMIUM
 from tests.page.parts import gallery, make_run
 
 if TYPE_CHECKING:
@@ -49,12 +49,6 @@ def both(runs: list[ScoredRun]) -> Path:
     entries = [Entry(scored.run.path.name, scored, gallery(scored, 12)) for scored in runs]
     file.write_text(render(entries, table), encoding="utf-8")
     return file
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    with chromium() as page:
-        yield page
 
 
 @pytest.fixture

@@ -48,6 +48,17 @@ class CommandParser(argparse.ArgumentParser):
         """Raise a `UserError` instead of printing the usage and leaving."""
         raise UserError(f"{self.command}: {message}; `{self.prog} --help` lists the options")
 
+    def add_allow_import(self) -> None:
+        """Add ``--allow-import``, for commands that build what a checkpoint describes."""
+        self.add_argument(
+            "--allow-import",
+            action="append",
+            default=[],
+            metavar="PACKAGE",
+            help="let the checkpoint name classes of this package or module; aeanomaly, torch, torchvision and "
+            "lightning always may",
+        )
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, which would take an empty word for the current folder where a path is wanted."""
         for before, word in zip(["", *(args or [])], args or [], strict=False):

@@ -64,13 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="uint8",
         help="what images are: uint8 from 0 to 255, or float32 from 0 to 1 (default: uint8)",
     )
-    add(
-        "--allow-import",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="import what the checkpoint names from here too, besides aeanomaly, torch, torchvision and lightning",
-    )
+    parser.add_allow_import()
     return parser
 
 

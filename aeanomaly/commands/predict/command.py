@@ -100,14 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="stop",
         help="what to do with a picture that cannot be read: stop, or skip it and say so (default: stop)",
     )
-    add(
-        "--allow-import",
-        action="append",
-        default=[],
-        metavar="PACKAGE",
-        help="let the checkpoint name classes of this package or module; aeanomaly, torch, torchvision and lightning "
-        "always may",
-    )
+    parser.add_allow_import()
     return parser
 
 
