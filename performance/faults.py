@@ -166,7 +166,7 @@ class Faults:
                 moment = self.draw.uniform(0.3, 0.95) * whole.seconds
                 stopped(words, folder, lambda p, m=moment: self._signal(p, m, signal.SIGKILL))
                 again = run(words, folder)
-                texts = [(place / "out" / results[command]).read_text() for place in (folder, alone)]
+                texts = [_without_comments(place / "out" / results[command]) for place in (folder, alone)]
                 wrong = [] if texts[0] == texts[1] else [results[command]]
                 fault.note(again, wrong if again.status == 0 else [again.last_line])
             found.append(fault)
@@ -218,6 +218,11 @@ class Faults:
     def _cached(folder: Path, process: object, begin: list[float]) -> None:
         wait_for(lambda: list(folder.glob("cache/**/*")), process)
         begin[0] = time.monotonic()
+
+
+def _without_comments(file: Path) -> list[str]:
+    """Lines of a result; a trial that is begun again has a new number, which stands in comments."""
+    return [line for line in file.read_text().splitlines() if not line.startswith("#")] if file.is_file() else []
 
 
 def _text(folder: Path) -> str:
