@@ -56,7 +56,7 @@ class Fault:
         self.lost += wrong[:1]
         self.seconds.append(ended.seconds)
         if "Traceback" in ended.said:
-            self.lost.append("a traceback")
+            self.lost.append(f"a traceback: {' '.join(ended.said.split())[-500:]}")
 
     def row(self) -> list[str]:
         """Its cells."""
