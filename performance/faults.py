@@ -53,10 +53,10 @@ class Fault:
     def note(self, ended: Ended, wrong: Sequence[str]) -> None:
         """Account for a try."""
         self.tries += 1
-        self.lost += wrong[:1]
         self.seconds.append(ended.seconds)
-        if "Traceback" in ended.said:
-            self.lost.append(f"a traceback: {' '.join(ended.said.split())[-500:]}")
+        traceback = [f"a traceback: {' '.join(ended.said.split())[-500:]}"] if "Traceback" in ended.said else []
+        if reasons := [*wrong[:1], *traceback]:
+            self.lost.append("; ".join(reasons))  # one entry a try, as they are counted
 
     def row(self) -> list[str]:
         """Its cells."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from lightning import seed_everything
 from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.tensorboard import SummaryWriter
 
 import aeanomaly.models
 import aeanomaly.scores
@@ -27,8 +24,8 @@ from aeanomaly.outputs import Batch
 from aeanomaly.scores.base import Score
 from tests.conftest import REPOSITORY
 from tests.every_part import classes_of
+from tests.performance.scripts import BENCHMARKS, cells, load
 
-BENCHMARKS = REPOSITORY / "performance"
 PAGE = REPOSITORY / "docs" / "performance.md"
 
 
@@ -44,18 +41,6 @@ def shown(mnist_dir: Path) -> Callable[..., str]:
         return done.stdout
 
     return run
-
-
-def load(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A module of performance/."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module(name)
-
-
-def cells(text: str, first: str) -> list[str]:
-    """The row of a text table that begins with these words, without them."""
-    (line,) = (line for line in text.splitlines() if line.startswith(first + "  "))
-    return line.removeprefix(first).split()
 
 
 def test_train_speed(shown: Callable[..., str], tmp_path: Path) -> None:
@@ -221,48 +206,6 @@ def test_pictures() -> None:
     assert done.returncode == 0, done.stderr
     seconds = {way: float(cells(done.stdout, way)[1]) for way in ("Pillow alone", "first start", "later start")}
     assert seconds["later start"] < seconds["first start"]
-
-
-def test_faults(tmp_path: Path) -> None:
-    words = [sys.executable, str(BENCHMARKS / "faults.py"), "--tries", "1", "--only", "twice"]
-    done = subprocess.run(
-        [*words, "--folder", str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    name = "fit: Ctrl-C twice leaves at once (seconds)"
-    tries, fine = cells(done.stdout, name)[:2]
-    # The moment is random: what may come of one try is the business of the table, that it is said is that of this test.
-    assert tries == "1"
-    assert (fine == "1") is (f"{name}: " not in done.stdout), done.stdout
-
-
-def test_a_fault_that_loses_something_says_what(monkeypatch: pytest.MonkeyPatch) -> None:
-    faults = load("faults", monkeypatch)
-    fault = faults.Fault("kill")
-    fault.note(faults.Ended(0, "fine", 1.0), [])
-    fault.note(faults.Ended(1, "Traceback (most recent call last):\n  ...\nKeyError: 3", 2.0), [])
-    fault.note(faults.Ended(1, "", 3.0), ["status 1"])
-    assert fault.row() == ["kill", "3", "1", "2.0"]
-    assert fault.lost[0].startswith("a traceback: ")
-    assert fault.lost[0].endswith("KeyError: 3")
-    assert fault.lost[1] == "status 1"
-
-
-def test_endings_that_differ_are_told_apart(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    endings, other = load("endings", monkeypatch), tmp_path / "version_0"
-    shutil.copytree(run_dir, other)
-    assert endings.differences(other, run_dir) == []
-    last = other / "checkpoints" / "last.ckpt"
-    content = torch.load(last, weights_only=True)
-    next(iter(content["state_dict"].values())).add_(1e-6)
-    torch.save(content, last)
-    (other / "test_scores.csv").write_text("")
-    writer = SummaryWriter(str(other))
-    writer.add_scalar("train/loss", 1.0, 10_000)
-    writer.close()
-    assert endings.differences(other, run_dir) == ["weights in last.ckpt", "test scores", "points of train/loss"]
-    last.unlink()
-    assert "checkpoints" in endings.differences(other, run_dir)[0]
 
 
 def test_soak() -> None:
