@@ -85,6 +85,7 @@ class OneClassDataModule(L.LightningDataModule):
         self.chunk_size = 1
         self.test_masks: Tensor | None = None
         self.paths: dict[str, Sequence[str]] = {}
+        self.class_names: Sequence[str] | None = None
         self._tables: dict[str, ImageTable] = {}
         self._tables_on_gpu: dict[tuple[str, torch.device], ImageTable] = {}
         self._arrays_on_gpu: dict[tuple[int, torch.device], Tensor] = {}
@@ -95,6 +96,10 @@ class OneClassDataModule(L.LightningDataModule):
 
     def will_read(self, part: str) -> Callable[[Tensor], None] | None:
         """What to tell the rows of the array of ``train``, ``val`` or ``test`` that are read next; None if nobody."""
+        return None
+
+    def exclude_line(self, path: str) -> str | None:
+        """How a list for ``data.exclude`` names this training picture; None where there is no such option."""
         return None
 
     @property
@@ -139,6 +144,7 @@ class OneClassDataModule(L.LightningDataModule):
             for part, images, labels, rows, file in parts
         }
         self.split: Split = split
+        self.class_names = names
         self.test_masks = arrays.test_masks if test_file == "test" else None
         if arrays.paths is not None:
             paths = {**arrays.paths, "val": arrays.paths["train"]}

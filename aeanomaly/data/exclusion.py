@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,12 +24,13 @@ def excluded(file: Path, folder: Path, paths: Sequence[str], pictures: Iterable[
     """Which training pictures a list names, (N,) bool.
 
     The list is a text file with one path a line, relative to the folder, or absolute, or from where the program was
-    started. Empty lines and those that begin with # say nothing.
+    started. Empty lines and those that begin with # say nothing. Space around a path is no part of it, unless the path
+    stands in double quotes, in which it is written as a string of JSON.
 
     Args:
         file: the list.
         folder: of the pictures.
-        paths: of the N training pictures that could be read, in the folder or absolute.
+        paths: to the N training pictures that could be read, the folder's own path included.
         pictures: all that there are, with their parts; looked at only if a line names none of ``paths``.
 
     Raises:
@@ -38,7 +40,7 @@ def excluded(file: Path, folder: Path, paths: Sequence[str], pictures: Iterable[
     keys = {line.path: (_key(folder / line.path), _key(Path(line.path))) for line in wanted}
     rows: dict[str, list[int]] = {key: [] for pair in keys.values() for key in pair}
     for row, path in enumerate(paths):
-        rows.get(_key(folder / path), []).append(row)
+        rows.get(_key(Path(path)), []).append(row)
     left_out, unknown = torch.zeros(len(paths), dtype=torch.bool), []
     for line in wanted:
         in_folder, from_here = keys[line.path]
@@ -56,14 +58,32 @@ def excluded(file: Path, folder: Path, paths: Sequence[str], pictures: Iterable[
     return left_out
 
 
+def line_of(path: str, folder: Path) -> str:
+    """The line that names the picture at a path: relative to the folder if it lies there, in quotes if need be."""
+    inside = Path(path).is_relative_to(folder)
+    name = str(Path(path).relative_to(folder)) if inside else os.path.abspath(path)  # noqa: PTH100
+    plain = name.isprintable() and name == name.strip() and not name.startswith(("#", '"'))
+    return name if plain else json.dumps(name)
+
+
 def _lines(file: Path) -> Iterator[_Line]:
     try:
         text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise UserError(f"data.exclude: cannot read {file}: {error.strerror or error}") from None
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            yield _Line(number, line.strip())
+        path = line.strip()
+        if path and not path.startswith("#"):
+            yield _Line(number, _unquoted(path, f"data.exclude: {file}, line {number}"))
+
+
+def _unquoted(text: str, where: str) -> str:
+    if len(text) < 2 or not (text.startswith('"') and text.endswith('"')):
+        return text
+    try:
+        return str(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: {text} is no string of JSON, as a path in quotes must be: {error.msg}") from None
 
 
 def _key(path: Path) -> str:

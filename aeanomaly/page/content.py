@@ -19,7 +19,8 @@ from aeanomaly.page.scored import ScoredRun
 def run_data(name: str, scored: ScoredRun, gallery: Gallery | None) -> dict[str, Any]:
     """What the script needs, as JSON: the exact scores of all test images, curves, pictures."""
     scores = {score: _score_data(scored, score) for score in scored.scores}
-    suspects = gallery.suspects if gallery else None
+    gallery = gallery or Gallery()
+    suspects = gallery.suspects
     return {
         "name": name,
         "anomalous": _base64(scored.is_anomaly.astype(np.uint8)),
@@ -29,26 +30,33 @@ def run_data(name: str, scored: ScoredRun, gallery: Gallery | None) -> dict[str,
             {
                 "row": row,
                 "index": int(scored.index[row]),
-                "label": int(scored.label[row]),
-                "path": gallery.paths.get(row) if gallery else None,
+                "class": _class_name(gallery, int(scored.label[row])),
+                "path": gallery.paths.get(row),
                 "pictures": pictures,
             }
-            for row, pictures in (gallery.test.items() if gallery else ())
+            for row, pictures in gallery.test.items()
         ],
         "suspects": [
             {
                 "index": one.index,
-                "label": one.label,
+                "class": _class_name(gallery, one.label),
                 "path": one.path,
+                "line": one.line,
                 "trained": one.trained_on,
                 "pictures": one.pictures,
             }
-            for one in (suspects.images if suspects else ())
+            for one in suspects.images
         ],
-        "ranking": suspects.ranking if suspects else {},
-        "looked_at": suspects.looked_at if suspects else {},
-        "notes": suspects.notes if suspects else {},
+        "ranking": suspects.ranking,
+        "looked_at": suspects.looked_at,
+        "notes": suspects.notes,
+        "left_out": suspects.left_out,
     }
+
+
+def _class_name(gallery: Gallery, label: int) -> str:
+    names = gallery.class_names or ()
+    return names[label] if 0 <= label < len(names) else str(label)
 
 
 def _score_data(scored: ScoredRun, score: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +21,19 @@ _SUSPECTS = 24  # training images for each score
 
 @dataclass
 class Gallery:
-    """Pictures, and files if there are any, of test images by their row in the run's table, and suspicious images."""
+    """What is shown of images.
+
+    Attributes:
+        test: pictures of test images, by their row in the run's table.
+        paths: their files, if they have any.
+        suspects: suspicious images of the training split.
+        class_names: of class 0, 1, ..., if they have any.
+    """
 
     test: dict[int, Pictures] = field(default_factory=dict)
     paths: dict[int, str] = field(default_factory=dict)
     suspects: Suspects = field(default_factory=Suspects)
+    class_names: Sequence[str] | None = None
 
 
 def make_gallery(detector: Detector, data: Any, scored: ScoredRun, images: int, device: torch.device) -> Gallery:
@@ -46,7 +55,7 @@ def make_gallery(detector: Detector, data: Any, scored: ScoredRun, images: int, 
         raise UserError("the test images are not those that the run was tested on")
     with evaluating(detector):
         rows = choose(scored, images)
-        gallery = Gallery()
+        gallery = Gallery(class_names=data.class_names)
         if rows:
             batch = table[torch.tensor(rows, device=table.device)]
             gallery.test = dict(zip(rows, pictures_of(detector, batch.image.to(device)), strict=True))

@@ -8,9 +8,9 @@ function placesOf(pictures) {
   return [maps[0], `${maps[0].slice("map:".length)} map`];
 }
 
-// Its file, which can be looked at or listed for data.exclude, or its number where there is none.
+// Its file, which can be looked at, or its number where there is none.
 function nameOf(image) {
-  return image.path ?? `Image ${image.index}, class ${image.label}`;
+  return image.path ?? `Image ${image.index}`;
 }
 
 function card(pictures, heading, lines, verdict, kind) {
@@ -60,7 +60,7 @@ function showGallery() {
   byId("gallery").replaceChildren(
     ...shown.map((image) => {
       const kind = image.anomalous ? "anomalous" : "normal";
-      const lines = [`${kind}, score ${number(image.value)}`];
+      const lines = [`${kind}, class ${image.class}`, `score ${number(image.value)}`];
       return card(image.pictures, nameOf(image), lines, verdicts[image.verdict], image.verdict);
     }),
   );
@@ -72,21 +72,22 @@ function showSuspects() {
   byId("suspects-part").hidden = !ranking.length;
   if (!ranking.length) return;
   byId("suspects-said").textContent =
-    `The ${ranking.length} highest ${score} scores among ${whole(run.looked_at[score])} normal images that were kept apart from what judges them. ${run.notes[score]} If one of them is not normal, take it out of the training data${run.suspects[0].path ? ": tick it, save the list, and train again with --data.exclude exclude.txt" : ""}.`;
+    `The ${ranking.length} highest ${score} scores among ${whole(run.looked_at[score])} normal images that were kept apart from what judges them. ${run.notes[score]} If one of them is not normal, take it out of the training data${run.suspects[0].line ? ": tick it, save the list, and train again with --data.exclude exclude.txt" : ""}.`;
   byId("suspects").classList.toggle("few", Object.keys(run.suspects[0].pictures).length < 2);
   byId("suspects").replaceChildren(
     ...ranking.map(([place, value]) => {
       const image = run.suspects[place];
-      const line = `score ${number(value)}, ${image.trained ? "trained on" : "held out"}`;
-      const entry = card(image.pictures, nameOf(image), [line], "", "");
-      if (image.path) entry.append(tick(image));
+      const lines = [`${image.trained ? "trained on" : "held out"}, class ${image.class}`, `score ${number(value)}`];
+      const entry = card(image.pictures, nameOf(image), lines, "", "");
+      if (image.line) entry.append(tick(image));
       return entry;
     }),
   );
   showExcluded();
 }
 
-// The files to leave out, ticked under any score; those of the chosen run are listed.
+// The images to leave out, ticked under any score. The list of a run names its ticked ones, and before them those that
+// it left out itself, so that a run trained by it leaves out both.
 const excluded = new Set();
 
 function tick(image) {
@@ -102,19 +103,21 @@ function tick(image) {
   return label;
 }
 
-function listed() {
-  return choice.run.suspects.filter((image) => excluded.has(image)).map((image) => image.path);
+function ticked() {
+  return choice.run.suspects.filter((image) => excluded.has(image)).map((image) => image.line);
 }
 
 function showExcluded() {
-  byId("exclude-part").hidden = !choice.run.suspects.some((image) => image.path);
-  byId("save-exclude").disabled = !listed().length;
-  byId("exclude-said").textContent = listed().length ? `${listed().length} ticked` : "none ticked";
+  const [count, before] = [ticked().length, choice.run.left_out.length];
+  byId("exclude-part").hidden = !choice.run.suspects.some((image) => image.line);
+  byId("save-exclude").disabled = !count;
+  byId("exclude-said").textContent =
+    `${count ? whole(count) : "none"} ticked${before ? `; the list also has the ${whole(before)} left out by this run` : ""}`;
 }
 
 function saveExcluded() {
   const link = element("a");
-  link.href = URL.createObjectURL(new Blob([`${listed().join("\n")}\n`], { type: "text/plain" }));
+  link.href = URL.createObjectURL(new Blob([`${[...choice.run.left_out, ...ticked()].join("\n")}\n`], { type: "text/plain" }));
   link.download = "exclude.txt";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);

@@ -26,13 +26,23 @@ _MOST_TRAINING_IMAGES = 2000  # above that, another pass over them takes too lon
 
 @dataclass(frozen=True)
 class Suspect:
-    """An image: its number in the training split, its class, its file if it has one, and whether it was trained on."""
+    """An image.
+
+    Attributes:
+        index: its number in the training split.
+        label: its class.
+        path: its file, if it has one.
+        trained_on: or held out.
+        pictures: what is shown of it.
+        line: how a list for ``data.exclude`` names it; None if it cannot be left out.
+    """
 
     index: int
     label: int
     path: str | None
     trained_on: bool
     pictures: Pictures
+    line: str | None = None
 
 
 @dataclass
@@ -44,12 +54,14 @@ class Suspects:
         ranking: by name of the score, positions in ``images`` and scores, the most suspicious first.
         looked_at: how many images were, by name of the score.
         notes: by name of the score, how the images were kept apart from what judges them.
+        left_out: of the pictures that the run left out already, the lines that name them.
     """
 
     images: list[Suspect] = field(default_factory=list)
     ranking: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     looked_at: dict[str, int] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
 
 def find_suspects(detector: Detector, data: Any, count: int, device: torch.device) -> Suspects:
@@ -87,8 +99,10 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
             pictures = pictures_of(detector, batch.image.to(device))
             for position, label, entry in zip(wanted, batch.label.tolist(), pictures, strict=True):
                 path = data.paths[part][position] if data.paths else None
-                shown[trained_on, position] = Suspect(int(rows[position]), label, path, trained_on, entry)
+                line = data.exclude_line(path) if path is not None else None
+                shown[trained_on, position] = Suspect(int(rows[position]), label, path, trained_on, entry, line)
     found.images = [shown[place] for place in places]
+    found.left_out = list(filter(None, map(data.exclude_line, data.paths.get("left_out", ()))))
     return found
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.data.base import Arrays, OneClassDataModule
-from aeanomaly.data.exclusion import excluded
+from aeanomaly.data.exclusion import excluded, line_of
 from aeanomaly.data.picture_cache import cache_places, census, found_or_written
 from aeanomaly.data.picture_lists import FolderList, Listed, PictureList, TableList, assigned
 from aeanomaly.data.picture_writer import Reading, write_pictures
@@ -53,7 +53,8 @@ class PictureFolder(OneClassDataModule):
         test_fraction: share of the normal pictures that are tested where nobody says which, in (0, 1).
         on_error: at a picture that cannot be used, ``stop``, or ``skip`` it and warn.
         exclude: a text file with the paths of training pictures that are left out, one a line, relative to the folder;
-            lines that begin with # are comments. The others stay where they are: in training, or held out.
+            lines that begin with # are comments, and unusual names stand in quotes, as strings of JSON. The others stay
+            where they are: in training, or held out.
         cache_dir: where the decoded pictures are kept; by default in the folder ``.aeanomaly_cache`` beside them, or
             in ``~/.cache/aeanomaly`` if nothing can be written there.
         options: those of `OneClassDataModule`.
@@ -121,6 +122,9 @@ class PictureFolder(OneClassDataModule):
     def will_read(self, part: str) -> Callable[[Tensor], None] | None:
         """Have the images of a batch, or of several, fetched all at once before they are read one after the other."""
         return self._mapped["test" if part == "test" else "train"].will_read
+
+    def exclude_line(self, path: str) -> str:
+        return line_of(path, self.folder)
 
     @property
     def source(self) -> str:

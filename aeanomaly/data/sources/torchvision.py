@@ -175,7 +175,7 @@ class TorchvisionData(OneClassDataModule):
         except Exception as error:  # whatever torchvision meets in a missing or damaged file
             raise SourceError(last_line(str(error))) from None
         train, test = (_tensors(part, _LAYOUTS[self.dataset].axes) for part in parts)
-        return Arrays(*train, *test)
+        return Arrays(*train, *test, class_names=getattr(parts[0], "classes", None))
 
 
 def _tensors(part: Any, axes: str) -> tuple[Tensor, Tensor]:

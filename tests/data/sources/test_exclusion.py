@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from aeanomaly.data import picture_writer
+from aeanomaly.data.exclusion import excluded, line_of
 from aeanomaly.errors import UserError
 from tests.data.picture_files import fill, fill_inspection, names, put, source
 
@@ -93,3 +94,32 @@ def test_a_table_s_paths_are_told_apart_however_they_are_written(tmp_path: Path)
     data = source(tmp_path / "pictures", exclude=listed(tmp_path, text), **options)
     data.setup()
     assert len(data.paths["left_out"]) == 2
+
+
+@pytest.mark.parametrize("name", ["#1.png", " 1.png", '"1".png', '"1', "a\nb.png", "\udcff.png", "1\\.png", "ü, 1.png"])
+def test_the_line_of_a_picture_names_it_and_no_other(name: str, tmp_path: Path) -> None:
+    paths = [str(tmp_path / "good" / "1.png"), str(tmp_path / name), "/elsewhere/1.png"]
+    for row, path in enumerate(paths):
+        line = line_of(path, tmp_path)
+        assert line.isprintable()
+        assert not line.startswith(str(tmp_path))  # so that the folder may move
+        left_out = excluded(Path(listed(tmp_path, f"{line}\n")), tmp_path, paths, [])
+        assert left_out.tolist() == [number == row for number in range(3)]
+
+
+def test_what_is_no_path_in_quotes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r'exclude\.txt, line 2: "C:\\x" is no string of JSON, as a path in quotes must'
+    ):
+        excluded(Path(listed(tmp_path, '"1.png"\n"C:\\x"\n')), tmp_path, [str(tmp_path / "1.png")], [])
+
+
+def test_paths_in_the_folder_are_found_from_wherever_the_program_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_inspection(tmp_path / "pictures")
+    file = listed(tmp_path, "train/good/003.png\npictures/train/good/004.png\n")
+    monkeypatch.chdir(tmp_path)
+    data = source(Path("pictures"), exclude=file)
+    data.setup()
+    assert [data.exclude_line(path) for path in data.paths["left_out"]] == ["train/good/003.png", "train/good/004.png"]
