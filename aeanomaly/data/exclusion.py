@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.data.picture_lists import Listed
+from aeanomaly.data.plain_file import plain_file
 from aeanomaly.errors import UserError
 
 
@@ -68,7 +69,7 @@ def line_of(path: str, folder: Path) -> str:
 
 def _lines(file: Path) -> Iterator[_Line]:
     try:
-        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        text = plain_file(file).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise UserError(f"data.exclude: cannot read {file}: {error.strerror or error}") from None
     for number, line in enumerate(text.split("\n"), start=1):

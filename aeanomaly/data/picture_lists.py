@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from aeanomaly.data.plain_file import plain_file
 from aeanomaly.errors import UserError
 
 ENDINGS = (  # of the names of picture files
@@ -116,7 +117,7 @@ class TableList:
 
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
-            with self._table.open(encoding="utf-8-sig", newline="") as stream:
+            with plain_file(self._table).open(encoding="utf-8-sig", newline="") as stream:
                 rows = csv.DictReader(stream)
                 for column in ("path", "label"):
                     if column not in (rows.fieldnames or ()):

@@ -28,6 +28,7 @@ from torch import Tensor
 from aeanomaly.data.picture_cache import Census
 from aeanomaly.data.picture_lists import Listed
 from aeanomaly.data.pictures import Geometry, PictureError, read_mask, read_picture
+from aeanomaly.data.plain_file import plain_file
 from aeanomaly.data.row_file import RowFile
 from aeanomaly.errors import UserError
 
@@ -126,7 +127,7 @@ def _read(picture: Listed, masked: bool, reading: Reading) -> _Pixels | PictureE
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return plain_file(path).read_bytes()
     except OSError as error:
         raise PictureError(f"cannot be read ({error.strerror or error})") from None
 

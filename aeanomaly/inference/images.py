@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from aeanomaly.data.pictures import Geometry, PictureError, read_picture
+from aeanomaly.data.plain_file import plain_file
 from aeanomaly.errors import UserError
 
 Picture: TypeAlias = "NDArray[Any] | Tensor | Image.Image | str | Path"
@@ -100,7 +101,7 @@ def prepared(picture: Picture, geometry: Geometry) -> Tensor:
         return _of_image(picture, geometry)
     if isinstance(picture, (str, Path)):
         try:
-            return read_picture(Path(picture).read_bytes(), geometry)[0]
+            return read_picture(plain_file(Path(picture)).read_bytes(), geometry)[0]
         except PictureError as error:
             raise UserError(f"{picture} {error}") from None
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import torch
 import yaml
 
 from aeanomaly.commands.main import main
+from aeanomaly.data.pictures import Geometry
 from aeanomaly.data.sources.delivery import SourceError, read_verified
 from aeanomaly.data.sources.folder import PictureFolder
 from aeanomaly.errors import UserError
 from aeanomaly.inference.anomaly_detector import load
+from aeanomaly.inference.images import prepared
 from aeanomaly.runs.reading import read_run
 from tests.commands.compare.parts import make_run
 from tests.conftest import DEBUG
@@ -142,3 +145,25 @@ def test_a_folder_that_leads_to_itself_is_walked_once(tmp_path: Path) -> None:
     data.setup()
     assert data.sizes()["train_images"] > 15
     assert not any("again" in path for part in ("train", "test") for path in data.paths[part])
+
+
+def test_a_pipe_or_a_device_among_files_is_refused_not_waited_for(tmp_path: Path) -> None:
+    fill(tmp_path, pictures_good=30)
+    pipe = tmp_path / "pictures" / "good" / "pipe.png"
+    os.mkfifo(pipe)
+    options: dict[str, Any] = {"size": 8, "split_seed": 0, "cache_dir": str(tmp_path / "cache")}
+    with pytest.raises(UserError, match=r"pipe\.png cannot be read \(it is a pipe or a device, not a file\)"):
+        PictureFolder(str(tmp_path / "pictures"), **options).prepare_data()
+    with pytest.raises(UserError, match=r"cannot read .*pipe\.png: it is a pipe"):
+        prepared(pipe, Geometry(8, 8, "resize", 3))
+    pipe.unlink()
+    pipe.symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="it is a pipe or a device"):
+        PictureFolder(str(tmp_path / "pictures"), **options).prepare_data()
+    os.mkfifo(tmp_path / "list")
+    for option in ("table", "exclude"):
+        with pytest.raises(UserError, match="list: it is a pipe or a device"):
+            data = PictureFolder(
+                str(tmp_path / "pictures"), **options, on_error="skip", **{option: str(tmp_path / "list")}
+            )
+            data.setup()

@@ -71,5 +71,5 @@ def test_channels_of_a_signal_are_not_taken_for_pixels(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     named = files(tmp_path, np.zeros((200, 8, 8), np.uint8), np.arange(200) % 4)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match=r"data.train_images: .*pipe is no file that can be mapped"):
+    with pytest.raises(UserError, match=r"data.train_images: .*pipe: it is a pipe or a device, not a file"):
         ArrayFiles(**named | {"train_images": str(tmp_path / "pipe")}, anomaly_classes=[0]).setup()

@@ -16,6 +16,18 @@ _REASONS: dict[type[Callback], str] = {
 }
 
 
+def refuse_no_validation(trainer: Trainer) -> None:
+    """Name the option that leaves nothing to test: scores are fitted, and the checkpoint is chosen, by validations.
+
+    Raises:
+        UserError: if no step is trained, or no validation batch is looked at.
+    """
+    for name in ("max_epochs", "max_steps", "limit_val_batches"):
+        if getattr(trainer, name) == 0:
+            why = "no score would be fitted" if name == "limit_val_batches" else "nothing would be trained"
+            raise UserError(f"trainer.{name} is 0: {why}, so there would be nothing to test; raise it")
+
+
 def refuse_callbacks(trainer: Trainer) -> None:
     """Look through the callbacks before anything runs.
 

@@ -20,7 +20,7 @@ from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.report import Report
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.mistakes import users_mistake
-from aeanomaly.commands.fit.refused import refuse_callbacks
+from aeanomaly.commands.fit.refused import refuse_callbacks, refuse_no_validation
 from aeanomaly.commands.fit.report import RunConfig, print_report
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.fit.unbuilt import why_not_built
@@ -203,6 +203,7 @@ class AnomalyCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Refuse a choice by anomalies, and leave nothing in the way of the training loop."""
+        refuse_no_validation(self.trainer)
         refuse_callbacks(self.trainer)
         schedule = self.config_dump["model"].get("lr_scheduler") or {}
         refuse_anomalous_monitors([(schedule.get("init_args") or {}).get("monitor")])

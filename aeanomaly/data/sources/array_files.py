@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import stat
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aeanomaly.data.plain_file import plain_file
 from aeanomaly.errors import UserError
 
 _HINTS = {b"\x1f\x8b": " (it is gzip: unpack it)", b"PK": " (it is a zip archive: numpy.save makes the right kind)"}
@@ -36,9 +36,7 @@ def open_array(path: Path) -> np.memmap[Any, Any]:
         UserError: if the file cannot be read, is of neither format, or is not as long as its header says.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe would be waited for
-            raise UserError(f"{path} is no file that can be mapped, such as a pipe or a device")
-        with path.open("rb") as stream:
+        with plain_file(path).open("rb") as stream:
             start = stream.read(4)
             if start == np.lib.format.MAGIC_PREFIX[:4]:
                 array = np.lib.format.open_memmap(path, "r")

@@ -16,20 +16,28 @@ from tests.conftest import DEBUG
 FIT = ["fit", "--config", DEBUG]
 
 
-@pytest.mark.parametrize(
-    "words", [["max_steps", "7"], ["max_epochs", "0"], ["limit_val_batches", "0"]], ids=lambda words: words[0]
-)
-def test_a_fit_without_validation_says_that_it_is_not_tested(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_fit_that_ends_before_its_first_validation_says_that_it_is_not_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([*FIT, "--trainer.max_epochs", "1", f"--trainer.{words[0]}", words[1]]) == 2
+    assert main([*FIT, "--trainer.max_epochs", "1", "--trainer.max_steps", "7"]) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("aeanomaly: error: ")]
     assert len(error) == 1
     assert "not tested: no validation has come to its end" in error[0]
-    assert " ".join(words) in error[0]
+    assert "max_steps 7" in error[0]
     assert "FitScores" not in error[0]
     assert not list(tmp_path.rglob("test_scores.csv"))
+
+
+@pytest.mark.parametrize("option", ["max_epochs", "max_steps", "limit_val_batches"])
+def test_a_fit_that_could_not_be_tested_does_not_begin(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*FIT, f"--trainer.{option}", "0"]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"aeanomaly: error: trainer.{option} is 0: ")
+    assert not list(tmp_path.rglob("version_*"))
 
 
 def test_the_checkpoint_of_the_callback_with_a_monitor_is_tested_wherever_it_is_listed(
