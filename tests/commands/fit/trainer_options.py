@@ -122,7 +122,7 @@ OPTIONS: list[Works | Refused] = [
     ),
     Works("limit_train_batches", ["limit_train_batches", "10"], "", steps(20)),
     Works("limit_val_batches", ["limit_val_batches", "1"], "scores are fitted on what is left", validations(36, 73)),
-    Refused("limit_val_batches 0", ["limit_val_batches", "0"], "scores would not be fitted", "no score would be fitted"),
+    Refused("limit_val_batches 0", ["limit_val_batches", "0"], "scores would not be fitted", "no score would"),
     Works("limit_test_batches", ["limit_test_batches", "1"], "", tested(360)),
     Works("overfit_batches", ["overfit_batches", "2"], "the same batches in every epoch", steps(4)),
     Works("fast_dev_run", ["fast_dev_run", "3"], "nothing is kept", all_of(steps(3), lambda cli: not RUN.exists())),
