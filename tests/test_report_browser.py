@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -268,8 +269,9 @@ def test_the_list_of_one_run_is_taken_by_the_next_and_goes_on_in_its_page(
         """The names of the most suspicious pictures by the first score of this run, whose page is open then."""
         assert main(["fit", *words, *more]) == 0
         page.goto(Path(f"lightning_logs/version_{run}/report.html").absolute().as_uri())
-        paths = page.evaluate("RUNS[0].ranking[choice.score].map(([place]) => RUNS[0].suspects[place].path)")
-        return {os.fsencode(path).removeprefix(b"pictures/train/good/") for path in paths}
+        lines = page.evaluate("RUNS[0].ranking[choice.score].map(([place]) => RUNS[0].suspects[place].line)")
+        paths = [json.loads(line) if line.startswith('"') else line for line in lines]
+        return {os.fsencode(path).removeprefix(b"train/good/") for path in paths}
 
     def save(name: str) -> list[str]:
         with page.expect_download() as download:

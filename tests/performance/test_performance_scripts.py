@@ -213,3 +213,17 @@ def test_soak() -> None:
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert cells(done.stdout, "last")[0] == "2"
+
+
+def test_export_speed(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    page = tmp_path / "page.md"
+    page.write_text("<!-- begin export_speed -->\n<!-- end export_speed -->\n")
+    words = [sys.executable, str(BENCHMARKS / "export_speed.py"), "--configs", "debug.yaml", "--batches", "2"]
+    words += ["--steps", "5", "--rounds", "1", "--write", str(page)]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    checkpoint, onnx, program, first, second = map(float, cells(done.stdout, "2"))
+    assert first == pytest.approx(onnx / checkpoint, rel=0.1, abs=0.02)
+    assert second == pytest.approx(program / checkpoint, rel=0.1, abs=0.02)
+    assert "configs/debug.yaml: checkpoint 0.1 MB, ONNX 0." in page.read_text()
