@@ -66,11 +66,13 @@ def run_commands(commands: list[list[str]], folder: Path, limit: float = 120, pa
 
 
 def _group_exists(group: int) -> bool:
+    """Whether a process of the group runs; one that has ended may have to wait until somebody asks for its status."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    return True
+    listed = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    return any(int(pgid) == group and not state.startswith("Z") for pgid, state in map(str.split, listed.splitlines()))
 
 
 def run_forked(words: list[str], count: int, folder: Path, limit: float = 60) -> list[Ended]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.conftest import DEBUG
 
 FIT = ["fit", "--config", DEBUG]
 BY_STEPS = ["--trainer.check_val_every_n_epoch", "null", "--trainer.val_check_interval", "20"]
+TOO_LONG = ": File name too long" if sys.version_info < (3, 14) else "'"  # since then there is simply no such file
 PLATEAU = "lightning.pytorch.cli.ReduceLROnPlateau"
 CSV_LOGGER = "lightning.pytorch.loggers.CSVLogger"
 STOP_BY_AUROC = """
@@ -65,7 +67,7 @@ STOP_BY_AUROC = """
             [*FIT, "--model.lr_scheduler", PLATEAU],
             "ReduceLROnPlateau needs monitor; give it as --model.lr_scheduler.mo",
         ),
-        ([*FIT, "--model.lr_scheduler", "{}"], "model.lr_scheduler: expected a class"),
+        ([*FIT, "--model.lr_scheduler", "{}"], "model.lr_scheduler: expected "),
         (
             [*FIT, "--trainer.logger", CSV_LOGGER],
             "CSVLogger needs save_dir; give it as --trainer.logger.save_dir VALUE",
@@ -119,8 +121,8 @@ STOP_BY_AUROC = """
         ([*FIT, "--ckpt_path", "."], "--ckpt_path: '.' is a folder, name a checkpoint"),
         (["fit", "--config"], "--config needs the name of a file"),
         (["fit", "--config", "."], "--config: '.' is a folder, name a YAML file"),
-        (["fit", "--config", "a" * 300], "a: File name too long"),
-        (["compare", "b" * 300], "b: File name too long"),
+        (["fit", "--config", "a" * 300], f"a{TOO_LONG}"),
+        (["compare", "b" * 300], f"b{TOO_LONG}"),
         (["export", "--ckpt_path", ""], "an empty word stands where the value of --ckpt_path should be"),
     ],
 )
