@@ -54,25 +54,26 @@ def run_commands(commands: list[list[str]], folder: Path, limit: float = 120, pa
     try:
         statuses = [process.wait(max(0.0, deadline - time.monotonic())) for process in processes]
         until = time.monotonic() + patience
-        while time.monotonic() < until and any(_group_exists(process.pid) for process in processes):
+        while time.monotonic() < until and any(_running(process.pid) for process in processes):
             time.sleep(0.1)
-        left = [process.args for process in processes if _group_exists(process.pid)]
-        assert not left, "a process outlived the command that started it"
+        left = [line for process in processes for line in _running(process.pid)]
+        assert not left, f"a process outlived the command that started it: {left}"
     finally:
         for process in processes:
-            if _group_exists(process.pid):
+            if _running(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)
     return [Ended(status, output.read_text()) for status, output in zip(statuses, outputs, strict=True)]
 
 
-def _group_exists(group: int) -> bool:
-    """Whether a process of the group runs; one that has ended may have to wait until somebody asks for its status."""
+def _running(group: int) -> list[list[str]]:
+    """The processes of a group; one that has ended may have to wait until somebody asks for its status."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
-        return False
-    listed = subprocess.run(["ps", "-A", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
-    return any(int(pgid) == group and not state.startswith("Z") for pgid, state in map(str.split, listed.splitlines()))
+        return []
+    words = ["ps", "-A", "-o", "pgid=,stat=,args="]
+    listed = [line.split(maxsplit=2) for line in subprocess.check_output(words, text=True).splitlines()]
+    return [args for pgid, state, *args in listed if int(pgid) == group and not state.startswith("Z")]
 
 
 def run_forked(words: list[str], count: int, folder: Path, limit: float = 60) -> list[Ended]:
