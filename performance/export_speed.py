@@ -5,7 +5,7 @@
 trains each config for a few steps, because speed does not depend on what a net has learned, but with all its images in
 the banks; exports the run as ONNX and as a program of torch; and has the same uint8 images judged in turn by the
 checkpoint (`aeanomaly.load`), by ONNX Runtime and by torch, on equally many threads. To be quoted is the median of a
-batch's milliseconds per image, and the median of the ratios within the rounds. About three minutes on two CPU cores.
+batch's milliseconds per image, and the median of the ratios within the rounds. About two minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from markdown_section import Report, add_options
 
 import aeanomaly
 from aeanomaly.commands.export import formats
+from aeanomaly.commands.export.command import SUFFIXES
 from aeanomaly.commands.main import main
+from aeanomaly.runs.reading import find_checkpoint
 
 CONFIGS = HERE.parent / "configs"
 HEADER = (
@@ -39,10 +41,9 @@ HEADER = (
 
 def exported(run: Path, kind: str) -> Path:
     """The graph of a run, in this format."""
-    out = run / f"model{'.onnx' if kind == 'onnx' else '.pt2'}"
-    if main(["export", "--ckpt_path", str(run), "--format", kind, "--out", str(out)]):
+    if main(["export", "--ckpt_path", str(run), "--format", kind]):
         raise SystemExit(f"{run} was not exported")
-    return out
+    return run / f"model{SUFFIXES[kind]}"
 
 
 def seconds(judge: Callable[[torch.Tensor], Any], images: torch.Tensor) -> float:
@@ -56,26 +57,22 @@ def seconds(judge: Callable[[torch.Tensor], Any], images: torch.Tensor) -> float
 def measured(run: Path, batches: list[int], rounds: int) -> tuple[str, list[list[str]]]:
     """A sentence on the sizes of the files, and a row for each batch size."""
     detector = aeanomaly.load(run, device="cpu")
-    files = {kind: exported(run, kind) for kind in ("onnx", "torch")}
-    checkpoint = next(run.glob("checkpoints/best*"))
+    onnx, program = exported(run, "onnx"), exported(run, "torch")
     ways: list[Callable[[torch.Tensor], Any]] = [
         detector.judge,
-        formats.open_onnx(files["onnx"]),
-        formats.open_torch(files["torch"]),
+        formats.open_onnx(onnx),
+        formats.open_torch(program),
     ]
     rows = []
     for size in batches:
         images = torch.randint(0, 256, (size, *detector.image_shape), dtype=torch.uint8)
-        taken: list[list[float]] = [[] for _ in ways]
-        for number in range(rounds + 1):
-            for way, times in zip(ways, taken, strict=True):
-                times.append(seconds(way, images))
-                if not number:  # the first call prepares
-                    times.clear()
+        for way in ways:
+            way(images)  # the first call prepares
+        taken = list(zip(*([seconds(way, images) for way in ways] for _ in range(rounds)), strict=True))
         milliseconds = [1000 * statistics.median(times) / size for times in taken]
         ratios = [statistics.median(a / b for a, b in zip(times, taken[0], strict=True)) for times in taken[1:]]
         rows.append([str(size), *(f"{value:.3g}" for value in milliseconds), *(f"{value:.2f}" for value in ratios)])
-    sizes = {"checkpoint": checkpoint, "ONNX": files["onnx"], "torch": files["torch"]}
+    sizes = {"checkpoint": find_checkpoint(run), "ONNX": onnx, "torch": program}
     return ", ".join(f"{name} {path.stat().st_size / 1e6:.1f} MB" for name, path in sizes.items()), rows
 
 

@@ -17,11 +17,11 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from commands import Ended, run, stopped, wait_for
+from commands import run, stopped, wait_for
 from endings import differences
+from fault import Fault
 from markdown_section import Report, add_options
 from pictures import make_pictures
 
@@ -30,38 +30,6 @@ from aeanomaly.runs.reading import read_run
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RUN = Path("lightning_logs", "version_0")
 FIT = ["fit", "--config", str(CONFIGS / "debug.yaml"), "--trainer.max_epochs", "20"]
-
-
-@dataclass
-class Fault:
-    """One line of the table.
-
-    Attributes:
-        name: what was done.
-        tries: how often.
-        lost: for each try that did not end like an undisturbed command, what differed.
-        seconds: of the commands that put it right.
-        said: what the user was told last, by the command that was stopped.
-    """
-
-    name: str
-    tries: int = 0
-    lost: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    said: str = ""
-
-    def note(self, ended: Ended, wrong: Sequence[str]) -> None:
-        """Account for a try."""
-        self.tries += 1
-        self.seconds.append(ended.seconds)
-        traceback = [f"a traceback: {' '.join(ended.said.split())[-500:]}"] if "Traceback" in ended.said else []
-        if reasons := [*wrong[:1], *traceback]:
-            self.lost.append("; ".join(reasons))  # one entry a try, as they are counted
-
-    def row(self) -> list[str]:
-        """Its cells."""
-        middle = sorted(self.seconds)[len(self.seconds) // 2] if self.seconds else 0.0
-        return [self.name, str(self.tries), str(self.tries - len(self.lost)), f"{middle:.1f}"]
 
 
 class Faults:

@@ -75,6 +75,21 @@ def browser() -> Iterator[Page]:
         yield page
 
 
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    """The page, which must neither complain nor ask anybody for anything."""
+    said: list[str] = []
+    browser.on("pageerror", lambda error: said.append(str(error)))
+    browser.on("console", lambda message: said.append(message.text))
+    browser.on(
+        "request", lambda request: None if request.url.startswith(("file:", "data:")) else said.append(request.url)
+    )
+    browser.emulate_media(color_scheme="light")
+    browser.set_viewport_size({"width": 1280, "height": 900})
+    yield browser
+    assert said == []
+
+
 @pytest.fixture(scope="session")
 def mnist_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the whole MNIST: that of the main job if it has run here, else a new one."""

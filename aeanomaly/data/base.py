@@ -85,7 +85,6 @@ class OneClassDataModule(L.LightningDataModule):
         self.chunk_size = 1
         self.test_masks: Tensor | None = None
         self.paths: dict[str, Sequence[str]] = {}
-        self.class_names: Sequence[str] | None = None
         self._tables: dict[str, ImageTable] = {}
         self._tables_on_gpu: dict[tuple[str, torch.device], ImageTable] = {}
         self._arrays_on_gpu: dict[tuple[int, torch.device], Tensor] = {}
@@ -144,7 +143,7 @@ class OneClassDataModule(L.LightningDataModule):
             for part, images, labels, rows, file in parts
         }
         self.split: Split = split
-        self.class_names = names
+        self.class_names: Sequence[str] | None = names
         self.test_masks = arrays.test_masks if test_file == "test" else None
         if arrays.paths is not None:
             paths = {**arrays.paths, "val": arrays.paths["train"]}

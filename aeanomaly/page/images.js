@@ -116,8 +116,8 @@ function showExcluded() {
 }
 
 function saveExcluded() {
-  const link = element("a");
-  link.href = URL.createObjectURL(new Blob([`${[...choice.run.left_out, ...ticked()].join("\n")}\n`], { type: "text/plain" }));
+  const [link, lines] = [element("a"), [...choice.run.left_out, ...ticked()]];
+  link.href = URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "text/plain" }));
   link.download = "exclude.txt";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);

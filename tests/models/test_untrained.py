@@ -51,8 +51,7 @@ def test_a_checkpoint_can_describe_it() -> None:
     assert described["init_args"]["front"]["init_args"] == {"grid": 3}
 
 
-# Of the fit; not of what other tests left to the garbage collector.
-@pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["pca", "isolation_forest"])
 def test_a_baseline_of_the_command_is_that_of_scikit_learn(name: str, fit: Callable[..., Path]) -> None:
     run = fit("--config", str(REPOSITORY / "configs" / "baselines" / f"{name}.yaml"), "--trainer.max_epochs", "1")

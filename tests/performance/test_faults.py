@@ -29,7 +29,7 @@ def test_faults(tmp_path: Path) -> None:
 
 
 def test_a_fault_that_loses_something_says_what(monkeypatch: pytest.MonkeyPatch) -> None:
-    faults = load("faults", monkeypatch)
+    faults = load("fault", monkeypatch)
     fault = faults.Fault("kill")
     fault.note(faults.Ended(0, "fine", 1.0), [])
     fault.note(faults.Ended(1, "Traceback (most recent call last):\n  ...\nKeyError: 3", 2.0), [])
@@ -41,7 +41,7 @@ def test_a_fault_that_loses_something_says_what(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_try_that_goes_wrong_in_two_ways_is_one_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    faults = load("faults", monkeypatch)
+    faults = load("fault", monkeypatch)
     fault = faults.Fault("kill")
     fault.note(faults.Ended(1, "Traceback ... KeyError: 3", 1.0), ["status 1"])
     assert fault.row() == ["kill", "1", "0", "1.0"]

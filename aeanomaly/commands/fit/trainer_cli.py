@@ -202,7 +202,7 @@ class AnomalyCLI(LightningCLI):
         self.model.save_hyperparameters(described, logger=False)
 
     def before_fit(self) -> None:
-        """Refuse a choice by anomalies, and leave nothing in the way of the training loop."""
+        """Refuse what could not be tested or is chosen by anomalies; leave nothing in the way of the training loop."""
         refuse_no_validation(self.trainer)
         refuse_callbacks(self.trainer)
         schedule = self.config_dump["model"].get("lr_scheduler") or {}
