@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import TPESampler
+from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -40,7 +41,31 @@ def only_sweep(out: Path) -> Iterator[None]:
         yield
 
 
-def open_study(plan: Plan, space: Space) -> optuna.Study:
+@contextlib.contextmanager
+def opened_study(plan: Plan, space: Space) -> Iterator[optuna.Study]:
+    """The study, created or continued, while its storage is open.
+
+    Raises:
+        UserError: if the storage cannot be used, or holds a study of that name with other settings.
+    """
+    storage = None
+    try:
+        try:
+            storage = RDBStorage(plan.storage or f"sqlite:///{plan.out / 'study.db'}")
+            study = _continued(storage, plan, space)
+        except UserError:
+            raise
+        except Exception as error:  # sqlalchemy's, the database driver's, or its absence
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(f"cannot use the storage of study {plan.study!r}: {reason}") from None
+        yield study
+    finally:
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _continued(storage: RDBStorage, plan: Plan, space: Space) -> optuna.Study:
     """Create the study, or continue it.
 
     Trials that were running when their process died are told to have failed, and `next_trial` draws their settings
@@ -51,20 +76,15 @@ def open_study(plan: Plan, space: Space) -> optuna.Study:
     Call it within `only_sweep`, so that no running trial belongs to a living process.
 
     Raises:
-        UserError: if the storage cannot be used, or holds a study of that name with other settings.
+        UserError: if it holds a study of that name with other settings.
     """
-    storage = plan.storage or f"sqlite:///{plan.out / 'study.db'}"
-    try:
-        study = optuna.create_study(
-            storage=storage,
-            study_name=plan.study,
-            direction="minimize",
-            load_if_exists=True,
-            pruner=_pruner(plan),
-        )
-    except Exception as error:  # sqlalchemy's, the database driver's, or its absence
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"cannot use the storage of study {plan.study!r}: {reason}") from None
+    study = optuna.create_study(
+        storage=storage,
+        study_name=plan.study,
+        direction="minimize",
+        load_if_exists=True,
+        pruner=_pruner(plan),
+    )
     settings, known = _settings(plan, space), study.user_attrs.get("settings")
     if known is None:
         if study.get_trials(deepcopy=False) or study.direction != StudyDirection.MINIMIZE:
