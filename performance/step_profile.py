@@ -95,7 +95,9 @@ def train(activation: type[nn.Module], precision: Quickest, batches: Callable[[]
     """Train the net of the study, with another activation and precision, on what the generator yields."""
     torch.manual_seed(9)
     module = LitAutoencoder(
-        DenseAutoencoder(activation=activation), {}, optimizer=lambda parameters: Adam(parameters, lr=0.001)
+        DenseAutoencoder((1, 28, 28), activation=activation),
+        {},
+        optimizer=lambda parameters: Adam(parameters, lr=0.001),
     )
     callbacks = [type(f"Callback{number}", (L.Callback,), {})() for number in range(CALLBACKS)]
     options: dict[str, Any] = {"max_epochs": 1, "accelerator": "cpu", "devices": 1, "limit_val_batches": 0}
@@ -210,7 +212,7 @@ def loop_table(report: Report, table: ImageTable) -> None:
 
 def scoring_table(report: Report, table: ImageTable) -> None:
     """Parts of a scored batch of 2048."""
-    net, error, kmeans = DenseAutoencoder().eval(), ReconstructionError(), KMeans()
+    net, error, kmeans = DenseAutoencoder((1, 28, 28)).eval(), ReconstructionError(), KMeans()
     index = torch.arange(2048)
     with torch.inference_mode():
         image = table.gather(index).image

@@ -68,7 +68,7 @@ def test_the_list_of_one_run_is_taken_by_the_next_and_goes_on_in_its_page(
         for number in range(4):
             put(Path("pictures/test", place), f"{number}.png", content(noise(200 + number)))
     words = ["--config", DEBUG, "--config", str(REPOSITORY / "configs/data/folder.yaml"), "--data.size", "8"]
-    words += ["--model.net.image_shape", "[3,8,8]", "--trainer.max_epochs", "1", "--data.val_fraction", "0.8"]
+    words += ["--trainer.max_epochs", "1", "--data.val_fraction", "0.8"]
 
     def fit(run: int, *more: str) -> set[bytes]:
         """The names of the most suspicious pictures by the first score of this run, whose page is open then."""

@@ -9,7 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import Self
 
+from aeanomaly.errors import UserError
 from aeanomaly.outputs import Described, Output
+
+
+def known_shape(image_shape: tuple[int, int, int] | None) -> tuple[int, int, int]:
+    """The same, for a net that takes images of one shape only.
+
+    Raises:
+        UserError: if it is None: the command line replaces that by the shape of the data, and nobody has.
+    """
+    if image_shape is None:
+        raise UserError("model.net.image_shape: give channels, height and width of the images, such as (1, 28, 28)")
+    channels, height, width = image_shape
+    return channels, height, width
 
 
 class Autoencoder(Described, nn.Module, ABC):

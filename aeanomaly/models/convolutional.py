@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from aeanomaly.errors import UserError
-from aeanomaly.models.base import Autoencoder
+from aeanomaly.models.base import Autoencoder, known_shape
 
 
 class ConvolutionalAutoencoder(Autoencoder):
@@ -21,7 +21,7 @@ class ConvolutionalAutoencoder(Autoencoder):
     width).
 
     Args:
-        image_shape: (C, H, W) of the images.
+        image_shape: (C, H, W) of the images; the command line puts that of the data where it is null.
         channels: of the maps after each stage.
         code_size: D, the size of a code that a linear layer makes of the last maps; None for a spatial code
             (B, channels[-1], H', W') that a 1x1 convolution makes of them.
@@ -33,12 +33,12 @@ class ConvolutionalAutoencoder(Autoencoder):
         activation: makes the activation after each layer.
 
     Raises:
-        UserError: if there is no stage, or a size is not positive.
+        UserError: if there is no stage or no ``image_shape``, or a size is not positive.
     """
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int] = (1, 28, 28),
+        image_shape: tuple[int, int, int] | None = None,
         channels: Sequence[int] = (32, 64, 128),
         code_size: int | None = 32,
         residual_blocks: int = 0,
@@ -47,6 +47,7 @@ class ConvolutionalAutoencoder(Autoencoder):
         activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()
+        image_shape = known_shape(image_shape)
         sizes = [*image_shape, *channels, 1 if code_size is None else code_size]
         if not channels or min(sizes) < 1 or residual_blocks < 0:
             raise UserError(

@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from aeanomaly.errors import UserError
-from aeanomaly.models.base import Autoencoder
+from aeanomaly.models.base import Autoencoder, known_shape
 
 
 class DenseAutoencoder(Autoencoder):
@@ -21,23 +21,24 @@ class DenseAutoencoder(Autoencoder):
     (B, width), for RaPP (Kim et al., 2020) and its like.
 
     Args:
-        image_shape: (C, H, W) of the images.
+        image_shape: (C, H, W) of the images; the command line puts that of the data where it is null.
         hidden: widths of the hidden layers of the encoder.
         code_size: D, the size of the code.
         activation: makes the activation between layers.
 
     Raises:
-        UserError: if a size is not positive.
+        UserError: if a size is not positive, or there is no ``image_shape``.
     """
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int] = (1, 28, 28),
+        image_shape: tuple[int, int, int] | None = None,
         hidden: Sequence[int] = (500, 125, 40),
         code_size: int = 5,
         activation: Callable[[], nn.Module] = nn.Tanh,
     ) -> None:
         super().__init__()
+        image_shape = known_shape(image_shape)
         widths = [math.prod(image_shape), *hidden, code_size]
         if min(*image_shape, *widths) < 1:
             raise UserError(f"model.net: all sizes must be at least 1, got {image_shape=}, {hidden=}, {code_size=}")

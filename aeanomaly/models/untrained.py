@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from aeanomaly.errors import UserError
-from aeanomaly.models.base import Autoencoder
+from aeanomaly.models.base import Autoencoder, known_shape
 
 
 class Untrained(Autoencoder):
@@ -21,21 +19,22 @@ class Untrained(Autoencoder):
     the mean squared difference from it, which says nothing of scores that read something else.
 
     Args:
-        image_shape: (C, H, W).
+        image_shape: (C, H, W) of the images; the command line puts that of the data where it is null.
         front: (B, C, H, W) images to (B, ...) features, such as
             `aeanomaly.models.oriented_gradients.OrientedGradients`; it is fixed. None for images alone.
         thumbnail: S, height and width of the thumbnail.
 
     Raises:
-        UserError: if the thumbnail has no pixel.
+        UserError: if the thumbnail has no pixel, or there is no ``image_shape``.
     """
 
-    def __init__(self, image_shape: Sequence[int], front: nn.Module | None = None, thumbnail: int = 4) -> None:
+    def __init__(
+        self, image_shape: tuple[int, int, int] | None = None, front: nn.Module | None = None, thumbnail: int = 4
+    ) -> None:
         super().__init__()
         if thumbnail < 1:
             raise UserError(f"model.net: Untrained needs {thumbnail=} of at least 1")
-        channels, height, width = image_shape
-        self.image_shape, self.thumbnail = (channels, height, width), thumbnail
+        self.image_shape, self.thumbnail = known_shape(image_shape), thumbnail
         self.mean = nn.Parameter(torch.full(self.image_shape, 0.5))
         self.front = front
         if front is not None and any(True for _ in front.parameters()):

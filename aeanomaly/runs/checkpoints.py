@@ -114,7 +114,8 @@ def find_conflict(given: Any, saved: Any, name: str = "") -> tuple[str, Any, Any
 
     None if they agree in all keys that both have.
     """
-    if isinstance(given, list) and isinstance(saved, list) and len(given) == len(saved):
+    lists = isinstance(given, list) and isinstance(saved, list) and len(given) == len(saved)
+    if lists and any(isinstance(item, (dict, list)) for item in given):
         given, saved = dict(enumerate(given)), dict(enumerate(saved))
     if isinstance(given, dict) and isinstance(saved, dict):
         both = (find_conflict(given[key], saved[key], f"{name}.{key}") for key in given if key in saved)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.utils.tensorboard.summary import hparams
 from typing_extensions import override
 
 from aeanomaly.errors import UserError
+from aeanomaly.runs.event_files import date_before
 from aeanomaly.runs.lock import hold
 from aeanomaly.runs.reading import LOGS
 
@@ -64,6 +66,8 @@ class RunLogger(TensorBoardLogger):
             step: how many steps the run has taken; points of the latest stand one below it.
         """
         self._kwargs["purge_step"] = step
+        if _is_first_device():
+            date_before(Path(self.log_dir), int(time.time()))
 
     def release(self) -> None:
         """End the thread that writes the event file, and let other processes into the directory."""

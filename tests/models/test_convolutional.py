@@ -67,7 +67,7 @@ def test_a_residual_block_with_weights_of_zero_passes_on_what_comes() -> None:
 
 def test_batch_normalisation_can_be_left_out() -> None:
     def normalised(batch_norm: bool) -> int:
-        net = ConvolutionalAutoencoder(residual_blocks=1, batch_norm=batch_norm)
+        net = ConvolutionalAutoencoder((1, 28, 28), residual_blocks=1, batch_norm=batch_norm)
         return sum(isinstance(module, nn.BatchNorm2d) for module in net.modules())
 
     # Three stages, two enlargements and the linear layer between, and two in each of six blocks.

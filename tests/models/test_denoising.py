@@ -73,7 +73,7 @@ def test_the_corruption_differs_from_step_to_step() -> None:
 
 def test_a_resumed_run_repeats_the_corruptions(fit: Callable[..., Path]) -> None:
     words = ["--config", str(REPOSITORY / "configs" / "nets" / "denoising.yaml")]
-    words += ["--model.net.net.image_shape", "[1,8,8]", "--model.net.corruption", "CutPaste"]
+    words += ["--model.net.corruption", "CutPaste"]
     last = Path("checkpoints") / "last.ckpt"
     whole, half = fit(*words), fit(*words, "--trainer.max_epochs", "1")
     resumed = fit(*words, "--ckpt_path", str(half / last))

@@ -157,7 +157,7 @@ def test_best_plain_loop_ends_with_the_weights_of_fit(
     torch.set_flush_denormal(True)
     try:
         seed_everything(9)
-        first = DenseAutoencoder().state_dict()
+        first = DenseAutoencoder((1, 28, 28)).state_dict()
         net = contestants.study_net()
         net.load_state_dict(dict(zip(net.state_dict(), first.values(), strict=True)))
         optimizer = torch.optim.Adam(net.parameters(), lr=0.005, fused=True)

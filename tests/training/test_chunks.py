@@ -33,12 +33,7 @@ SCHEDULE = {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args":
 
 VARIANTS = {
     "plain": [],
-    "noise": [
-        "--model.net",
-        f"{__name__}.NoisyAutoencoder",
-        "--model.net.image_shape",
-        "[1,8,8]",
-    ],
+    "noise": ["--model.net", f"{__name__}.NoisyAutoencoder"],
     "schedule by steps": ["--model.lr_scheduler", json.dumps(SCHEDULE), "--model.lr_interval", "step"],
     "schedule by epochs": ["--model.lr_scheduler", json.dumps(SCHEDULE)],
     "bfloat16": ["--trainer.precision", "bf16-mixed"],

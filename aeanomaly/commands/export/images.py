@@ -26,7 +26,7 @@ def images_of_run(run: Path | None, count: int) -> Tensor:
     parser.add_subclass_arguments(OneClassDataModule, "data")
     try:
         config = {"data": read_config(run / "config.yaml", "run").get("data")}
-        data: OneClassDataModule = parser.instantiate_classes(parser.parse_object(config)).data
+        data: OneClassDataModule = parser.instantiate(parser.parse_object(config)).data
         data.setup()
     except (ArgumentError, UserError, ImportError, OSError, TypeError, ValueError) as error:
         raise UserError(" ".join(str(error).split())) from error

@@ -19,6 +19,7 @@ from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.report import Report
 from aeanomaly.callbacks.run_record import RunRecord
+from aeanomaly.commands.fit.image_shape import fill_image_shape
 from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.refused import refuse_callbacks, refuse_no_validation
 from aeanomaly.commands.fit.report import RunConfig, print_report
@@ -118,9 +119,11 @@ class AnomalyCLI(LightningCLI):
         return {self.command: LightningCLI.subcommands()[self.command]}
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Name a number that is out of range, such as a seed that numpy would not take, before it is taken."""
+        """Name a number that is out of range, before numpy or torch meet it; complete the arguments of the net."""
         super().parse_arguments(parser, args)
-        refuse_out_of_range(vars(self.config[self.config["subcommand"]].as_flat()))
+        options = self.config[self.config["subcommand"]]
+        refuse_out_of_range(vars(options.as_flat()))
+        fill_image_shape(options)
 
     def _parse_ckpt_path(self) -> None:
         """Refuse options that contradict the checkpoint, instead of letting the checkpoint win silently."""
@@ -138,7 +141,8 @@ class AnomalyCLI(LightningCLI):
         conflict = find_conflict(given, saved.get("hyper_parameters", {}))
         if conflict:
             key, here, there = conflict
-            raise UserError(f"model{key} is {here} here but {there} in {path}; drop that option")
+            advice = "its net is for such images" if key.endswith("image_shape") else "drop that option"
+            raise UserError(f"model{key} is {here} here but {there} in {path}; {advice}")
 
     def own_callbacks(self) -> list[Callback]:
         """What every run has, whatever its config says."""

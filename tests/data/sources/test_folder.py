@@ -104,12 +104,12 @@ def fit(root: Path, *words: str) -> Path:
 
 
 def test_a_fit_names_the_folder_and_ranks_what_is_odd(tmp_path: Path) -> None:
-    """Bright pictures are normal, dark ones are not; base.yaml's net has to be told their shape."""
+    """Bright pictures are normal, dark ones are not; base.yaml's net takes their shape from them."""
     for part, count in (("train/good", 80), ("test/good", 5), ("test/dark", 5)):
         for index in range(count):
             level = (200 if "good" in part else 40) + index // 2
             put(tmp_path, f"{part}/{index}.jpg", content(Image.new("RGB", (30, 20), (level, level, index)), "JPEG"))
-    words = ["--config", DEBUG, "--config", FRAGMENT, "--model.net.image_shape", "[3,8,8]"]
+    words = ["--config", DEBUG, "--config", FRAGMENT]
     run = fit(tmp_path, *words, "--trainer.max_epochs", "4", "--data.val_fraction", "0.5")
     record = json.loads((run / "metrics.json").read_text())
     assert (record["data"], record["data_source"]) == ("PictureFolder", str(tmp_path))

@@ -1,0 +1,63 @@
+"""A net for images of one shape is made for the images that there are."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from jsonargparse import ArgumentParser, Namespace
+
+from aeanomaly.data.base import OneClassDataModule
+from aeanomaly.data.checks import checked
+
+
+def fill_image_shape(config: Namespace) -> None:
+    """Put the shape of the images where ``model.net``, or a net within it, has a null for its ``image_shape``.
+
+    From then on it stands in the configuration as if it had been given: in the run's config.yaml and its checkpoints.
+    The data are prepared and loaded for it, which the trainer does again; without such a null they are not touched.
+
+    Args:
+        config: of a command of the trainer, parsed and not yet instantiated. It is changed in place.
+
+    Raises:
+        UserError: if the data cannot be had.
+    """
+    nets = list(_undecided(config.model.net))
+    if nets:
+        shape = _shape_of(config.data)
+        for arguments in nets:
+            arguments.image_shape = shape
+
+
+def _undecided(value: Any) -> Iterator[Namespace]:
+    """The arguments of every net that has an ``image_shape`` of null, however deep."""
+    if isinstance(value, Namespace):
+        arguments = value.get("init_args")
+        if isinstance(arguments, Namespace):
+            if "image_shape" in vars(arguments) and arguments.image_shape is None:
+                yield arguments
+            for inner in vars(arguments).values():
+                yield from _undecided(inner)
+
+
+def _shape_of(described: Namespace) -> tuple[int, ...]:
+    """(C, H, W) of the images of a data source."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(OneClassDataModule, "data")
+    data: OneClassDataModule = parser.instantiate(Namespace(data=described.clone())).data
+    key = hashlib.sha256(f"{getpass.getuser()} {described}".encode()).hexdigest()[:16]
+    with FileLock(Path(tempfile.gettempdir(), f"aeanomaly_{key}.lock")):  # torchrun starts several processes at once
+        data.prepare_data()
+    silenced = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the trainer has it all said
+    try:
+        return tuple(checked(data.load(), data.source).train_images.shape[1:])
+    finally:
+        logging.disable(silenced)
