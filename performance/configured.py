@@ -12,6 +12,7 @@ from fit_command import BASE
 from lightning.pytorch.cli import LightningCLI
 from torch import Tensor
 
+from aeanomaly.commands.fit.image_shape import fill_image_shape
 from aeanomaly.commands.process_settings import command_process
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.evaluation.detector import Detector
@@ -25,12 +26,20 @@ BEST = CONFIGS / "best.yaml"
 ON_BEST = ("where",)  # fragments that are stacked on best.yaml
 
 
+class ForMNIST(LightningCLI):
+    """Builds nets for images of MNIST, without the images."""
+
+    def before_instantiate_classes(self) -> None:
+        """Say it to those that would ask the data."""
+        fill_image_shape(self.config, (1, 28, 28))
+
+
 def module_of(path: Path) -> LitAutoencoder:
     """The module of base.yaml, best.yaml or a fragment on one of them, with its first weights, in evaluation mode."""
     configs = [path] if path in (BASE, BEST) else [BEST if path.stem in ON_BEST else BASE, path]
     words = [word for config in configs for word in ("--config", str(config))]
     with command_process([*words, "--trainer.logger", "false", "--trainer.accelerator", "cpu"]):
-        cli = LightningCLI(
+        cli = ForMNIST(
             LitAutoencoder,
             OneClassDataModule,
             subclass_mode_data=True,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,19 +81,12 @@ def _running(group: int) -> list[list[str]]:
 def run_forked(words: list[str], count: int, folder: Path, limit: float = 60) -> list[Ended]:
     """Run one command as ``count`` processes of one group, each with its rank in the environment.
 
-    They are forked from a server that has imported torch and lightning already, which saves most of the time.
+    They are forked, see `_forked`.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["aeanomaly.commands.fit.trainer_cli"])
     port, deadline = free_port(), time.monotonic() + limit
     outputs = [folder / f"said_{rank}.txt" for rank in range(count)]
     words = [*words, "--trainer.devices", str(count)]
-    processes = [
-        context.Process(target=_run_as_rank, args=(words, rank, count, port, str(outputs[rank])), daemon=True)
-        for rank in range(count)
-    ]
-    for process in processes:
-        process.start()
+    processes = [_forked(_run_as_rank, words, rank, count, port, str(outputs[rank])) for rank in range(count)]
     try:
         for process in processes:
             process.join(max(0.0, deadline - time.monotonic()))
@@ -103,20 +98,47 @@ def run_forked(words: list[str], count: int, folder: Path, limit: float = 60) ->
 
 
 def _run_as_rank(words: list[str], rank: int, count: int, port: int, output: str) -> None:
-    stream = os.open(output, os.O_WRONLY | os.O_CREAT)
-    os.dup2(stream, 1)
-    os.dup2(stream, 2)
+    _say_in(output)
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(count)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     sys.exit(main(words))
 
 
-def run_alone(words: list[str], limit: float = 60) -> int:
-    """The status with which a process of this command ends, forked from the same server."""
+def run_script(script: Path, options: Sequence[str], folder: Path, limit: float = 120) -> Ended:
+    """Run a script as ``python script options`` in the repository, forked from the same server."""
+    output = folder / "said.txt"
+    process = _forked(_run_path, str(script), list(options), str(output))
+    process.join(limit)
+    assert process.exitcode is not None, "the process hangs"
+    return Ended(process.exitcode, output.read_text())
+
+
+def _run_path(script: str, options: list[str], output: str) -> None:
+    _say_in(output)
+    os.chdir(REPOSITORY)
+    sys.argv, sys.path[0] = [script, *options], str(Path(script).parent)
+    runpy.run_path(script, run_name="__main__")
+
+
+def _forked(target: Callable[..., None], *args: Any) -> Any:
+    """A process, started, of a server that has imported torch and lightning already, which saves most of the time."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aeanomaly.commands.fit.trainer_cli"])
-    process = context.Process(target=_run, args=(words,), daemon=True)
+    process = context.Process(target=target, args=args, daemon=True)
     process.start()
+    return process
+
+
+def _say_in(output: str) -> None:
+    """Have both streams of this process write into a file."""
+    stream = os.open(output, os.O_WRONLY | os.O_CREAT)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+
+
+def run_alone(words: list[str], limit: float = 60) -> int:
+    """The status with which a process of this command ends, forked from the same server."""
+    process = _forked(_run, words)
     process.join(limit)
     assert process.exitcode is not None, "the process hangs"
     return process.exitcode

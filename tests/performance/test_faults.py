@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from tests.conftest import REPOSITORY
 from tests.performance.scripts import BENCHMARKS, cells, load
+from tests.processes import run_script
 
 
 def test_faults(tmp_path: Path) -> None:
-    words = [sys.executable, str(BENCHMARKS / "faults.py"), "--tries", "1", "--only", "twice"]
-    done = subprocess.run(
-        [*words, "--folder", str(tmp_path)], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    options = ["--tries", "1", "--only", "twice", "--folder", str(tmp_path)]
+    ended = run_script(BENCHMARKS / "faults.py", options, tmp_path)
+    assert ended.status == 0, ended.said
     name = "fit: Ctrl-C twice leaves at once (seconds)"
-    tries, fine = cells(done.stdout, name)[:2]
+    tries, fine = cells(ended.said, name)[:2]
     # The moment is random: what may come of one try is the business of the table, that it is said is that of this test.
     assert tries == "1"
-    assert (fine == "1") is (f"{name}: " not in done.stdout), done.stdout
+    assert (fine == "1") is (f"{name}: " not in ended.said), ended.said
 
 
 def test_a_fault_that_loses_something_says_what(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,30 +23,37 @@ from aeanomaly.scores.base import Score
 from tests.conftest import REPOSITORY
 from tests.every_part import classes_of
 from tests.performance.scripts import BENCHMARKS, cells, load
+from tests.processes import run_script
 
 PAGE = REPOSITORY / "docs" / "performance.md"
 
 
 @pytest.fixture
-def shown(mnist_dir: Path) -> Callable[..., str]:
+def run(tmp_path: Path) -> Callable[..., str]:
     """Runs a script and returns what it prints."""
 
     def run(script: str, *options: str) -> str:
-        words = [sys.executable, str(BENCHMARKS / script), "--subset", "640", "--data-dir", str(mnist_dir)]
-        words += ["--device", "cpu", *options]
-        done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        ended = run_script(BENCHMARKS / script, options, tmp_path)
+        assert ended.status == 0, ended.said
+        return ended.said
 
     return run
+
+
+@pytest.fixture
+def shown(run: Callable[..., str], mnist_dir: Path) -> Callable[..., str]:
+    """As `run`, for scripts that train on digits of MNIST."""
+    few = ["--subset", "640", "--data-dir", str(mnist_dir), "--device", "cpu"]
+    return lambda script, *options: run(script, *few, *options)
 
 
 def test_train_speed(shown: Callable[..., str], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE.read_text())
-    rows = ["plain", "best", "fit"]
+    rows = ["plain", "best", "fit", "lightning"]
     text = shown("train_speed.py", "--rounds", "1", "--epochs", "1", "--write", str(page), "--only", *rows)
-    assert float(cells(text, "a: the study's plain loop")[0]) > 0
+    for label in ("a: the study's plain loop", "c: usual Lightning, self.log in each step"):
+        assert float(cells(text, label)[0]) > 0
     for label in ("d: fit, training", "d: fit, whole epoch"):
         assert all(float(ratio) > 0 for ratio in cells(text, label)[3:6])
     assert cells(text, "b: the best plain loop")[4] == "1.00"
@@ -57,11 +62,6 @@ def test_train_speed(shown: Callable[..., str], tmp_path: Path) -> None:
     section = new.partition("<!-- begin train_speed -->")[2].partition("<!-- end train_speed -->")[0]
     assert "| b: the best plain loop |" in section
     assert old.partition("<!-- end train_speed -->")[2] == new.partition("<!-- end train_speed -->")[2]
-
-
-def test_train_speed_of_usual_lightning(shown: Callable[..., str]) -> None:
-    text = shown("train_speed.py", "--rounds", "1", "--epochs", "1", "--only", "lightning")
-    assert float(cells(text, "c: usual Lightning, self.log in each step")[0]) > 0
 
 
 def test_whole_command(shown: Callable[..., str]) -> None:
@@ -178,12 +178,10 @@ def test_result_without_a_section_is_refused(monkeypatch: pytest.MonkeyPatch, tm
     assert page.read_text() == "<!-- begin other -->\n<!-- end other -->\n"
 
 
-def test_busy_machine() -> None:
-    words = [sys.executable, str(BENCHMARKS / "busy_machine.py"), "--rounds", "1", "--epochs", "1", "--threads", "1"]
-    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert cells(done.stdout, "alone")[1] == "1.00"
-    assert float(cells(done.stdout, "beside 1 busy threads")[1]) > 0
+def test_busy_machine(run: Callable[..., str]) -> None:
+    text = run("busy_machine.py", "--rounds", "1", "--epochs", "1", "--threads", "1")
+    assert cells(text, "alone")[1] == "1.00"
+    assert float(cells(text, "beside 1 busy threads")[1]) > 0
 
 
 def test_step_profile_trains_on_what_its_generator_yields(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,30 +198,24 @@ def test_step_profile_trains_on_what_its_generator_yields(monkeypatch: pytest.Mo
     assert taken == 3
 
 
-def test_pictures() -> None:
-    words = [sys.executable, str(BENCHMARKS / "pictures.py"), "--count", "240", "--size", "16", "--rounds", "1"]
-    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    seconds = {way: float(cells(done.stdout, way)[1]) for way in ("Pillow alone", "first start", "later start")}
+def test_pictures(run: Callable[..., str]) -> None:
+    text = run("pictures.py", "--count", "240", "--size", "16", "--rounds", "1")
+    seconds = {way: float(cells(text, way)[1]) for way in ("Pillow alone", "first start", "later start")}
     assert seconds["later start"] < seconds["first start"]
 
 
-def test_soak() -> None:
-    words = [sys.executable, str(BENCHMARKS / "soak.py"), "--minutes", "0", "--epochs", "1"]
-    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert cells(done.stdout, "last")[0] == "2"
+def test_soak(run: Callable[..., str]) -> None:
+    assert cells(run("soak.py", "--minutes", "0", "--epochs", "1"), "last")[0] == "2"
 
 
-def test_export_speed(tmp_path: Path) -> None:
+def test_export_speed(run: Callable[..., str], tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     page = tmp_path / "page.md"
     page.write_text("<!-- begin export_speed -->\n<!-- end export_speed -->\n")
-    words = [sys.executable, str(BENCHMARKS / "export_speed.py"), "--configs", "debug.yaml", "--batches", "2"]
-    words += ["--steps", "5", "--rounds", "1", "--write", str(page)]
-    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    checkpoint, onnx, program, first, second = map(float, cells(done.stdout, "2"))
+    small = ["--configs", "debug.yaml", "--batches", "2", "--steps", "5", "--rounds", "1"]
+    checkpoint, onnx, program, first, second = map(
+        float, cells(run("export_speed.py", *small, "--write", str(page)), "2")
+    )
     assert first == pytest.approx(onnx / checkpoint, rel=0.1, abs=0.02)
     assert second == pytest.approx(program / checkpoint, rel=0.1, abs=0.02)
     assert "configs/debug.yaml: checkpoint 0.1 MB, ONNX 0." in page.read_text()

@@ -17,7 +17,7 @@ from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.data.checks import checked
 
 
-def fill_image_shape(config: Namespace) -> None:
+def fill_image_shape(config: Namespace, shape: tuple[int, int, int] | None = None) -> None:
     """Put the shape of the images where ``model.net``, or a net within it, has a null for its ``image_shape``.
 
     From then on it stands in the configuration as if it had been given: in the run's config.yaml and its checkpoints.
@@ -25,15 +25,16 @@ def fill_image_shape(config: Namespace) -> None:
 
     Args:
         config: of a command of the trainer, parsed and not yet instantiated. It is changed in place.
+        shape: (C, H, W) of the images; None for that of the configured data.
 
     Raises:
         UserError: if the data cannot be had.
     """
     nets = list(_undecided(config.model.net))
     if nets:
-        shape = _shape_of(config.data)
+        known = shape or _shape_of(config.data)
         for arguments in nets:
-            arguments.image_shape = shape
+            arguments.image_shape = known
 
 
 def _undecided(value: Any) -> Iterator[Namespace]:
