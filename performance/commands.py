@@ -86,3 +86,10 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
         if time.monotonic() > deadline:
             raise TimeoutError(f"the command hangs: {process.args}")
         time.sleep(0.01)
+
+
+def children(process: int) -> list[int]:
+    """The processes that this one has started and that have not ended."""
+    listed = subprocess.run(["ps", "-o", "pid=,stat=", "--ppid", str(process)], capture_output=True, text=True)
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return [int(number) for number, state in rows if not state.startswith("Z")]

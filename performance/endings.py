@@ -63,3 +63,8 @@ def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})
     events.Reload()
     return {tag: [(point.step, point.value) for point in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def without_comments(file: Path) -> list[str]:
+    """Lines of a result; a trial that is begun again has a new number, which stands in comments."""
+    return [line for line in file.read_text().splitlines() if not line.startswith("#")] if file.is_file() else []

@@ -12,15 +12,17 @@ makes it last longer.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from commands import run, stopped, wait_for
-from endings import differences
+from commands import children, run, stopped, wait_for
+from endings import differences, without_comments
 from fault import Fault
 from markdown_section import Report, add_options
 from pictures import make_pictures
@@ -30,6 +32,7 @@ from aeanomaly.runs.reading import read_run
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RUN = Path("lightning_logs", "version_0")
 FIT = ["fit", "--config", str(CONFIGS / "debug.yaml"), "--trainer.max_epochs", "20"]
+ORDER = ("first", "second")
 
 
 class Faults:
@@ -61,17 +64,44 @@ class Faults:
         full = Fault("fit: disk full, then fit --resume")
         for _ in range(self.tries):
             moment = self.draw.uniform(0, 0.95 * length)
-            self._one_fit(killed, alone, lambda p, m=moment: self._signal(p, m, signal.SIGKILL), (-9,))
-            self._one_fit(told, alone, lambda p, m=moment: self._signal(p, m, signal.SIGTERM), (143, -15))
+            self._one_fit(FIT, killed, alone, lambda p, m=moment: self._signal(p, m, signal.SIGKILL), (-9,))
+            self._one_fit(FIT, told, alone, lambda p, m=moment: self._signal(p, m, signal.SIGTERM), (143, -15))
             room = int(self.draw.uniform(0.05, 1.5) * size)
-            self._one_fit(full, alone, lambda p: None, (2,), room)
+            self._one_fit(FIT, full, alone, lambda p: None, (2,), room)
         return [killed, told, full]
 
+    def processes(self) -> list[Fault]:
+        """A fit of two processes that loses the first or the second to ``kill -9``, then ``fit --resume``."""
+        words = [*FIT, "--config", str(CONFIGS / "devices" / "ddp.yaml"), "--trainer.accelerator", "cpu"]
+        alone = self.place("alone")
+        begin = [0.0]
+        whole = stopped(words, alone, lambda process: self._begun(alone, process, begin))
+        length = time.monotonic() - begin[0]
+        assert whole.status == 0, whole.said
+        first, second = (Fault(f"fit: kill -9 of the {which} of two processes, then fit --resume") for which in ORDER)
+        for _ in range(self.tries):
+            moment = self.draw.uniform(0, 0.95 * length)
+            self._one_fit(words, first, alone, lambda p, m=moment: self._signal(p, m, signal.SIGKILL), (-9,))
+
+            def kill_second(process: subprocess.Popen[str], moment: float = moment) -> None:
+                time.sleep(moment)
+                for child in children(process.pid):
+                    os.kill(child, signal.SIGKILL)
+
+            self._one_fit(words, second, alone, kill_second, range(1, 256))
+        return [first, second]
+
     def _one_fit(
-        self, fault: Fault, alone: Path, stop: Callable, statuses: Sequence[int], room: int | None = None
+        self,
+        words: Sequence[str],
+        fault: Fault,
+        alone: Path,
+        stop: Callable,
+        statuses: Sequence[int],
+        room: int | None = None,
     ) -> None:
         folder = self.place("fit")
-        ended = stopped(FIT, folder, lambda process: (self._begun(folder, process, [0.0]), stop(process)), room)
+        ended = stopped(words, folder, lambda process: (self._begun(folder, process, [0.0]), stop(process)), room)
         wrong = [] if ended.status in (0, *statuses) else [f"status {ended.status}: {ended.last_line}"]
         if ended.status == 0 or read_run(folder / RUN).finished:  # the page of the run may be missing
             fault.note(ended, differences(folder / RUN, alone / RUN))
@@ -79,7 +109,7 @@ class Faults:
         if ended.status > 0:
             fault.said = ended.last_line.replace(f"{folder}/", "")
         there = (folder / RUN / "config.yaml").is_file()
-        again = run(["fit", "--resume"] if there else FIT, folder)
+        again = run(["fit", "--resume"] if there else words, folder)
         wrong += [f"status {again.status}: {again.last_line}"] if again.status else []
         fault.note(again, [*wrong, *differences(folder / RUN, alone / RUN)])
 
@@ -134,7 +164,7 @@ class Faults:
                 moment = self.draw.uniform(0.3, 0.95) * whole.seconds
                 stopped(words, folder, lambda p, m=moment: self._signal(p, m, signal.SIGKILL))
                 again = run(words, folder)
-                texts = [_without_comments(place / "out" / results[command]) for place in (folder, alone)]
+                texts = [without_comments(place / "out" / results[command]) for place in (folder, alone)]
                 wrong = [] if texts[0] == texts[1] else [results[command]]
                 fault.note(again, wrong if again.status == 0 else [again.last_line])
             found.append(fault)
@@ -188,18 +218,13 @@ class Faults:
         begin[0] = time.monotonic()
 
 
-def _without_comments(file: Path) -> list[str]:
-    """Lines of a result; a trial that is begun again has a new number, which stands in comments."""
-    return [line for line in file.read_text().splitlines() if not line.startswith("#")] if file.is_file() else []
-
-
 def _text(folder: Path) -> str:
     return (folder / "scores.csv").read_text() if (folder / "scores.csv").exists() else ""
 
 
 def main() -> None:
     """Command line."""
-    names = ["fit", "twice", "grids", "pictures"]
+    names = ["fit", "twice", "processes", "grids", "pictures"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=20, help="of each fault")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")

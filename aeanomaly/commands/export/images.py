@@ -6,10 +6,9 @@ from argparse import ArgumentError
 from pathlib import Path
 
 import torch
-from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from aeanomaly.data.base import OneClassDataModule
+from aeanomaly.commands.configured_data import configured_data
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
 
@@ -22,11 +21,8 @@ def images_of_run(run: Path | None, count: int) -> Tensor:
     """
     if run is None or not (run / "config.yaml").is_file():
         raise UserError("there is no config.yaml of its run")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(OneClassDataModule, "data")
     try:
-        config = {"data": read_config(run / "config.yaml", "run").get("data")}
-        data: OneClassDataModule = parser.instantiate(parser.parse_object(config)).data
+        data = configured_data(read_config(run / "config.yaml", "run").get("data"))
         data.setup()
     except (ArgumentError, UserError, ImportError, OSError, TypeError, ValueError) as error:
         raise UserError(" ".join(str(error).split())) from error

@@ -5,16 +5,21 @@ from __future__ import annotations
 import getpass
 import hashlib
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
-from aeanomaly.data.base import OneClassDataModule
+from aeanomaly.commands.configured_data import configured_data
 from aeanomaly.data.checks import checked
+
+# What launchers tell a process of several: torchrun and Lightning, Slurm, LSF.
+_AMONG_OTHERS = ("LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+_ANY = (1, 32, 32)
 
 
 def fill_image_shape(config: Namespace, shape: tuple[int, int, int] | None = None) -> None:
@@ -31,10 +36,17 @@ def fill_image_shape(config: Namespace, shape: tuple[int, int, int] | None = Non
         UserError: if the data cannot be had.
     """
     nets = list(_undecided(config.model.net))
-    if nets:
+    if not nets:
+        return
+    try:
         known = shape or _shape_of(config.data)
-        for arguments in nets:
-            arguments.image_shape = known
+    except Exception:
+        if not any(name in os.environ for name in _AMONG_OTHERS):
+            raise
+        # Others would wait for this process for ever. They hear of it when the trainer meets the same mistake.
+        known = _ANY
+    for arguments in nets:
+        arguments.image_shape = known
 
 
 def _undecided(value: Any) -> Iterator[Namespace]:
@@ -50,9 +62,7 @@ def _undecided(value: Any) -> Iterator[Namespace]:
 
 def _shape_of(described: Namespace) -> tuple[int, ...]:
     """(C, H, W) of the images of a data source."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(OneClassDataModule, "data")
-    data: OneClassDataModule = parser.instantiate(Namespace(data=described.clone())).data
+    data = configured_data(described.as_dict())
     key = hashlib.sha256(f"{getpass.getuser()} {described}".encode()).hexdigest()[:16]
     with FileLock(Path(tempfile.gettempdir(), f"aeanomaly_{key}.lock")):  # torchrun starts several processes at once
         data.prepare_data()

@@ -48,6 +48,7 @@ class ArrayFiles(OneClassDataModule):
         self.files = {option: Path(file) for option, file in files.items()}
         self.memory_map = memory_map
         self._mapped: dict[str, MappedBytes] = {}
+        self._stamps: dict[str, tuple[int, int]] = {}
 
     def load(self) -> Arrays:
         """Read the files, or map those of the images.
@@ -63,6 +64,21 @@ class ArrayFiles(OneClassDataModule):
                 f"{self.files['train_images']} {list(train.shape[1:])}; they must be alike"
             )
         return Arrays(train, self._labels("train_labels", len(train)), test, self._labels("test_labels", len(test)))
+
+    def teardown(self, stage: str) -> None:
+        """End a fit or a test.
+
+        Raises:
+            UserError: if a file of images was changed in the meantime: what was trained or tested would be of neither.
+        """
+        super().teardown(stage)
+        for option, stamp in self._stamps.items():
+            path = self.files[option]
+            if not path.is_file() or _stamp(path) != stamp:
+                raise UserError(
+                    f"data.{option}: {path} was changed while it was read from, so that the results would be those of "
+                    "no data set; begin again"
+                )
 
     def will_read(self, part: str) -> Callable[[Tensor], None] | None:
         """Have the images of a batch, or of several, fetched all at once before they are read one after the other."""
@@ -83,6 +99,8 @@ class ArrayFiles(OneClassDataModule):
 
     def _images(self, option: str) -> Tensor:
         path = self.files[option]
+        if self.memory_map and path.is_file():  # what is copied may change later
+            self._stamps[option] = _stamp(path)
         array = self._open(option)
         refuse_other_images(array, f"data.{option}: {path}")
         if self.memory_map:
@@ -109,3 +127,9 @@ class ArrayFiles(OneClassDataModule):
                 f"out, or name class {below} in data.normal_classes or data.anomaly_classes"
             )
         return torch.from_numpy(np.array(array, np.int64))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file is written to: its size in bytes, and when it was, in nanoseconds."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

@@ -110,3 +110,21 @@ def test_in_python_it_must_be_given(kind: type) -> None:
     with pytest.raises(UserError, match="image_shape: give channels, height and width"):
         kind()
     assert kind((3, 16, 8)).image_shape == (3, 16, 8) == known_shape((3, 16, 8))
+
+
+class Missing(Digits):
+    """Data that are not there."""
+
+    def load(self) -> Arrays:
+        raise UserError("there are no images")
+
+
+def test_one_process_of_several_leaves_missing_data_to_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which tells the other processes."""
+    source = Namespace(class_path=f"{__name__}.Missing", init_args=Namespace(anomaly_classes=[0]))
+    with pytest.raises(UserError, match="there are no images"):
+        fill_image_shape(config(net(image_shape=None), source))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    described = config(net(image_shape=None), source)
+    fill_image_shape(described)
+    assert described.model.net.init_args.image_shape is not None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from aeanomaly.commands.main import main
 from aeanomaly.data.sources.array_files import MappedBytes, open_array
@@ -248,3 +249,34 @@ def test_a_fit_gives_the_same_weights_mapped_and_in_memory(tmp_path: Path) -> No
         assert json.loads((run / "metrics.json").read_text())["data_source"] == str(files["train_images"])
     # NaN stands where a threshold does not apply.
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0, equal_nan=True)
+
+
+class WritesInto(Callback):
+    """Has another program write into a file during a fit."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with self.path.open("r+b") as stream:
+            stream.seek(-64, os.SEEK_END)
+            stream.write(bytes(range(64)))
+
+
+@pytest.mark.parametrize(("option", "mapped"), [("train_images", True), ("test_images", True), ("test_images", False)])
+def test_images_that_are_changed_under_a_fit_leave_it_without_a_result(
+    option: str, mapped: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Unless they were copied before."""
+    files = write(tmp_path)
+    words = ["fit", "--config", DEBUG, "--data", "aeanomaly.data.sources.arrays.ArrayFiles"]
+    words += [word for name, path in files.items() for word in (f"--data.{name}", str(path))]
+    words += ["--data.anomaly_classes", "[0]", "--data.memory_map", str(mapped).lower(), "--trainer.max_epochs", "1"]
+    callback = {"class_path": f"{__name__}.WritesInto", "init_args": {"path": str(files[option])}}
+    words += ["--trainer.callbacks+", json.dumps(callback), "--trainer.default_root_dir", str(tmp_path)]
+    assert main(words) == (2 if mapped else 0)
+    run = tmp_path / "lightning_logs" / "version_0"
+    assert (run / "test_scores.csv").exists() is not mapped
+    if mapped:
+        said = capfd.readouterr().err.strip().splitlines()[-1]
+        assert said.startswith(f"aeanomaly: error: data.{option}: {files[option]} was changed while it was read from")
