@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class RunRecord(L.Callback):
         evaluation = module.evaluation()
         for score, thresholds in evaluation.thresholds.items():
             values |= {f"threshold/{score}@{name}": v for name, v in thresholds.items() if not math.isnan(v)}
-        _write_file(trainer, "test_scores.csv", scores_csv(evaluation))
+        _write_file(trainer, "test_scores.csv", scores_csv(evaluation, _paths(trainer)))
         logger = _run_logger(trainer)
         if logger is not None and trainer.is_global_zero:
             config = Path(logger.log_dir, "config.yaml")
@@ -124,7 +125,7 @@ class RunRecord(L.Callback):
     def on_predict_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write predictions.csv: scores, and for each threshold whether the image is flagged."""
         evaluation = autoencoder(self, pl_module).evaluation()
-        path = _write_file(trainer, "predictions.csv", scores_csv(evaluation, decisions=True))
+        path = _write_file(trainer, "predictions.csv", scores_csv(evaluation, _paths(trainer), decisions=True))
         if path is not None:
             log.info("Predictions of %d images: %s", len(evaluation.index), path)
 
@@ -137,6 +138,12 @@ def _logged(trainer: L.Trainer, stage: str) -> dict[str, Any]:
     """What was logged last of a stage, by tag."""
     named = ((MetricName.parse(tag), tag, value) for tag, value in trainer.callback_metrics.items())
     return {tag: float(value) for name, tag, value in named if name is not None and name.stage == stage}
+
+
+def _paths(trainer: L.Trainer) -> Sequence[str]:
+    """The files of the test images by index; none where they have none."""
+    found: Sequence[str] = getattr(data_of(trainer), "paths", {}).get("test", ())
+    return found
 
 
 def _write_file(trainer: L.Trainer, name: str, text: str) -> Path | None:

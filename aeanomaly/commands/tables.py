@@ -1,4 +1,4 @@
-"""Tables that are printed whole, tables in Markdown, and cells of CSV files."""
+"""Tables that are printed whole, and tables in Markdown."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def print_whole(console: Console, table: Table) -> None:
@@ -22,11 +20,3 @@ def markdown_table(columns: Iterable[tuple[str, bool, Sequence[str]]]) -> list[s
     """The lines of a table. A column is its heading, whether it holds numbers (right-aligned), and its cells."""
     texts = [[heading, "---:" if numbers else "---", *cells] for heading, numbers, cells in columns]
     return ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in zip(*texts, strict=True)]
-
-
-def harmless(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula, and that the text can be had back from.
-
-    An apostrophe stands before what might be one, and before an apostrophe (OWASP, CSV Injection).
-    """
-    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text

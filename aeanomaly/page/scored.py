@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.runs.reading import Run, read_run
 
 SCORES = "test_scores.csv"
+_PATH = "path"  # its last column, where images have files
 _START = 0.95  # quantile of normal scores at which a score without any threshold starts
 
 
@@ -69,11 +71,14 @@ def read_scored(path: Path) -> ScoredRun:
     if not file.is_file():
         raise UserError(f"{path} has no {SCORES}: only a run that was tested has a report")
     try:
-        with file.open(encoding="utf-8") as stream:
-            names = next(stream).strip().split(",")
-            rows = list(stream)
-        table = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.empty((0, len(names)))
-    except (OSError, ValueError, StopIteration) as error:
+        with file.open(encoding="utf-8", newline="") as stream:
+            reader = csv.reader(stream)
+            names = next(reader)
+            has_path = names[-1:] == [_PATH]
+            rows = [row[:-1] if has_path else row for row in reader]
+        names = names[:-1] if has_path else names
+        table = np.array(rows, np.float64).reshape(len(rows), -1)
+    except (OSError, ValueError, StopIteration, csv.Error) as error:
         raise UserError(f"cannot read {file}: {' '.join(str(error).split()) or 'it is empty'}") from None
     if names[:3] != ["index", "class", "is_anomaly"] or not len(table) or table.shape[1] != len(names):
         raise UserError(f"{file} is not a table of scores: it must begin with index, class, is_anomaly and have a row")

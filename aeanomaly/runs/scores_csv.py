@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+from collections.abc import Sequence
 
 from aeanomaly.outputs import Evaluation
+from aeanomaly.runs.formula import harmless
+
+PATH = "path"  # the last column, where images have files
 
 
-def scores_csv(evaluation: Evaluation, decisions: bool = False) -> str:
-    """One row per image: index, class, is_anomaly, one column per score.
+def scores_csv(evaluation: Evaluation, paths: Sequence[str] = (), decisions: bool = False) -> str:
+    """One row per image: index, class, is_anomaly, one column per score, and the file of the image if it has one.
 
-    With ``decisions``, without the truth, and with a column ``<score>@<threshold>`` of 0 and 1 per threshold.
+    Args:
+        evaluation: what is written.
+        paths: of the files, by ``index``; none if the images have none. See `harmless`. Bytes that are no UTF-8 become
+            question marks.
+        decisions: leave the truth out, and add a column ``<score>@<threshold>`` of 0 and 1 per threshold.
     """
     columns: dict[str, list[str]] = {"index": [str(i) for i in evaluation.index.tolist()]}
     if not decisions:
@@ -22,5 +32,11 @@ def scores_csv(evaluation: Evaluation, decisions: bool = False) -> str:
             for threshold, value in evaluation.thresholds[name].items():
                 if not math.isnan(value):
                     columns[f"{name}@{threshold}"] = [str(int(flag)) for flag in (scores > value).tolist()]
-    rows = [",".join(columns), *(",".join(row) for row in zip(*columns.values(), strict=True))]
-    return "\n".join(rows) + "\n"
+    if paths:
+        names = (paths[i].encode("utf-8", "replace").decode() for i in evaluation.index.tolist())
+        columns[PATH] = [harmless(name) for name in names]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return text.getvalue()

@@ -17,7 +17,8 @@ from rich.text import Text
 from aeanomaly.commands.comparison.cells import columns_of
 from aeanomaly.commands.comparison.columns import higher_is_better
 from aeanomaly.commands.comparison.table import Comparison
-from aeanomaly.commands.tables import harmless, markdown_table
+from aeanomaly.commands.tables import markdown_table
+from aeanomaly.runs.formula import harmless
 from aeanomaly.runs.statistics import Spread, which_is_best
 
 

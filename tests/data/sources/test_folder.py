@@ -115,6 +115,11 @@ def test_a_fit_names_the_folder_and_ranks_what_is_odd(tmp_path: Path) -> None:
     assert (record["data"], record["data_source"]) == ("PictureFolder", str(tmp_path))
     assert (record["test_normal"], record["test_anomaly"]) == (5, 5)
     assert record["test/auroc/reconstruction"] == 1.0
+    with (run / "test_scores.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    files = [str(Path(part, f"{index}.jpg")) for part in ("test/good", "test/dark") for index in range(5)]
+    assert sorted(row["path"] for row in rows) == sorted(str(tmp_path / file) for file in files)
+    assert all((row["is_anomaly"] == "1") is ("dark" in row["path"]) for row in rows)
 
 
 def test_best_yaml_trains_on_good_pictures_alone(tmp_path: Path) -> None:
