@@ -39,6 +39,8 @@ def refuse_out_of_range(options: Mapping[str, Any]) -> None:
     clip = numbers.get("trainer.gradient_clip_val", 0)
     if math.isnan(clip):
         raise UserError(f"trainer.gradient_clip_val must be a number, got {clip}")
+    if numbers.get("model.optimizer.init_args.lr") == 0:
+        raise UserError("model.optimizer.lr is 0: nothing would be learned; give a number above 0")
     seed = numbers.get("seed_everything", 0)
     if isinstance(seed, int) and not 0 <= seed < 2**32:
         raise UserError(f"seed_everything must lie between 0 and 2**32 - 1, or be true or false, got {seed}")

@@ -54,6 +54,7 @@ STOP_BY_AUROC = """
         ([*FIT, "--model.thresholds.fixd.value", "3"], "there is no 'fixd' in model.thresholds"),
         ([*FIT, "--trainer.callbacks+", "aeanomaly.callbacks.No"], "trainer.callbacks: aeanomaly.callbacks.No: module"),
         ([*FIT, "--model.net.image_shape", "[1,28,28]"], "images are [1, 8, 8]"),
+        ([*FIT, "--model.optimizer.lr", "0"], "model.optimizer.lr is 0: nothing would be learned; give a number"),
         ([*FIT, "--model.optimizer.lr", "-1"], "Invalid learning rate: -1"),
         ([*FIT, "--model.optimizer.lr", "nan"], "model.optimizer.lr: expected float, got 'nan'; YAML writes .nan"),
         ([*FIT, "--model.optimizer.lr", "null"], "model.optimizer.lr: expected float, got null"),
