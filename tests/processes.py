@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import lightning as L
 
 from aeanomaly.commands.main import main
-from tests.conftest import DEBUG, REPOSITORY
+from tests.conftest import PLAIN, REPOSITORY
 
-DDP = ["--config", DEBUG, "--config", str(REPOSITORY / "configs/devices/ddp.yaml"), "--trainer.accelerator", "cpu"]
+DDP = [*PLAIN, "--config", str(REPOSITORY / "configs/devices/ddp.yaml"), "--trainer.accelerator", "cpu"]
 
 
 class Ended(NamedTuple):

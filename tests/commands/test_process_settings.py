@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -35,6 +36,12 @@ def state() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "excepthook": threading.excepthook,
     }
+
+
+@pytest.fixture(autouse=True)
+def _imports_are_spared() -> None:
+    """Not here: a command freezes and thaws by itself only for a caller who has frozen nothing."""
+    gc.unfreeze()
 
 
 def spoil() -> None:
@@ -118,6 +125,9 @@ def test_a_thread_that_may_not_handle_signals() -> None:
 
 def test_a_whole_command_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # What is set for and by the import of torch and Lightning lasts as long as they do.
+    monkeypatch.setenv("GOMP_SPINCOUNT", "2000")
+    importlib.import_module("aeanomaly.commands.fit.trainer_cli")
     before = state()
     assert main(["fit", "--config", DEBUG, "--trainer.fast_dev_run", "true", "--seed_everything", "3"]) == 0
     assert state() == before

@@ -13,7 +13,7 @@ from aeanomaly.commands.main import main
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.models.variational import VariationalAutoencoder
 from aeanomaly.training.description import describe
-from tests.conftest import DEBUG
+from tests.conftest import PLAIN
 from tests.distributed.test_ddp import read
 from tests.every_part import SCORES, scores_of
 from tests.processes import DDP, run_forked
@@ -38,7 +38,7 @@ def test_every_score_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
     words = ["fit", *DDP, *options, "--trainer.default_root_dir", str(tmp_path / "two")]
     processes = run_forked(words, 2, tmp_path, limit=150)
     assert [process.status for process in processes] == [0, 0], processes
-    assert main(["fit", "--config", DEBUG, *options, "--trainer.default_root_dir", str(tmp_path / "one")]) == 0
+    assert main(["fit", *PLAIN, *options, "--trainer.default_root_dir", str(tmp_path / "one")]) == 0
     (rows, together), (rows_alone, alone) = (
         read(tmp_path / part / "lightning_logs" / "version_0") for part in ("two", "one")
     )

@@ -15,7 +15,7 @@ from aeanomaly.errors import DivergedError
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Output
 from aeanomaly.training.divergence import check_loss
-from tests.conftest import DEBUG
+from tests.conftest import PLAIN
 from tests.training.parts import make_data, make_module, make_trainer
 
 
@@ -39,7 +39,7 @@ def test_the_step_is_named_and_the_checkpoint_before_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     net = ["--model.net", f"{__name__}.NaNFrom", "--model.net.bad", "60"]
-    words = ["fit", "--config", DEBUG, *net, "--model.steps_per_call", str(per_call), "--trainer.max_epochs", "3"]
+    words = ["fit", *PLAIN, *net, "--model.steps_per_call", str(per_call), "--trainer.max_epochs", "3"]
     assert main(words) == 2
     last = Path("lightning_logs/version_0/checkpoints/last.ckpt")
     error = capsys.readouterr().err.splitlines()[-1]

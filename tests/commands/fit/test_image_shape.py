@@ -21,7 +21,7 @@ from aeanomaly.models.base import known_shape
 from aeanomaly.models.convolutional import ConvolutionalAutoencoder
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.models.untrained import Untrained
-from tests.conftest import DEBUG
+from tests.conftest import DEBUG, PLAIN
 
 DIGITS = Namespace(class_path="aeanomaly.data.sources.digits.Digits", init_args=Namespace(anomaly_classes=[0]))
 
@@ -92,14 +92,14 @@ def test_what_a_source_says_of_its_images_is_left_to_the_trainer(caplog: pytest.
 
 def test_colour_pictures_of_another_size_need_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["fit", "--config", DEBUG, *arrays(Path(), (3, 6, 10)), "--trainer.max_epochs", "1"]
+    words = ["fit", *PLAIN, *arrays(Path(), (3, 6, 10)), "--trainer.max_epochs", "1"]
     assert main([*words, "--data.val_fraction", "0.3"]) == 0
     kept = yaml.safe_load(Path("lightning_logs/version_0/config.yaml").read_text())
     assert kept["model"]["net"]["init_args"]["image_shape"] == [3, 6, 10]
 
 
 def test_a_checkpoint_for_other_images_is_refused(run_dir: Path, tmp_path: Path, capsys: Any) -> None:
-    words = ["test", "--config", DEBUG, *arrays(tmp_path, (9, 9))]
+    words = ["test", *PLAIN, *arrays(tmp_path, (9, 9))]
     capsys.readouterr()
     assert main([*words, "--ckpt_path", str(run_dir / "checkpoints" / "last.ckpt")]) == 2
     assert "image_shape is [1, 9, 9] here but [1, 8, 8] in" in capsys.readouterr().err

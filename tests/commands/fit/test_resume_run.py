@@ -23,7 +23,7 @@ EPOCH = 37  # steps
 
 @pytest.fixture(scope="module")
 def uninterrupted(fit: Callable[..., Path]) -> Path:
-    return fit("--trainer.max_epochs", "4")
+    return fit("--trainer.max_epochs", "4", config=["--config", DEBUG])
 
 
 def words(root: Path, *options: str) -> list[str]:

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from aeanomaly.commands.main import main
-from tests.conftest import DEBUG
+from tests.conftest import PLAIN
 
-FIT = ["fit", "--config", DEBUG]
+FIT = ["fit", *PLAIN]
 
 
 def test_a_fit_that_ends_before_its_first_validation_says_that_it_is_not_tested(

@@ -22,7 +22,7 @@ from aeanomaly.data.sources.array_files import MappedBytes, open_array
 from aeanomaly.data.sources.arrays import ArrayFiles
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch
-from tests.conftest import DEBUG
+from tests.conftest import PLAIN
 
 Files = dict[str, Path]
 Array = np.ndarray[Any, Any]
@@ -240,7 +240,7 @@ def test_a_fit_gives_the_same_weights_mapped_and_in_memory(tmp_path: Path) -> No
     weights = []
     for memory_map in ("true", "false"):
         root = tmp_path / memory_map
-        words = ["fit", "--config", DEBUG, "--trainer.max_epochs", "1", "--trainer.default_root_dir", str(root)]
+        words = ["fit", *PLAIN, "--trainer.max_epochs", "1", "--trainer.default_root_dir", str(root)]
         words += ["--data", "aeanomaly.data.sources.arrays.ArrayFiles", "--data.anomaly_classes", "[0]"]
         words += [word for option, path in files.items() for word in (f"--data.{option}", str(path))]
         assert main([*words, "--data.memory_map", memory_map]) == 0
@@ -269,7 +269,7 @@ def test_images_that_are_changed_under_a_fit_leave_it_without_a_result(
 ) -> None:
     """Unless they were copied before."""
     files = write(tmp_path)
-    words = ["fit", "--config", DEBUG, "--data", "aeanomaly.data.sources.arrays.ArrayFiles"]
+    words = ["fit", *PLAIN, "--data", "aeanomaly.data.sources.arrays.ArrayFiles"]
     words += [word for name, path in files.items() for word in (f"--data.{name}", str(path))]
     words += ["--data.anomaly_classes", "[0]", "--data.memory_map", str(mapped).lower(), "--trainer.max_epochs", "1"]
     callback = {"class_path": f"{__name__}.WritesInto", "init_args": {"path": str(files[option])}}
