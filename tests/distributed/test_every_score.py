@@ -28,7 +28,7 @@ def test_every_score_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
     model = {
         "net": describe(net),
         "scores": describe(scores),
-        "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.0}},
+        "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 1e-30}},
     }
     file = tmp_path / "every_score.yaml"
     callbacks = [{"class_path": "aeanomaly.callbacks.run_record.RunRecord"}]  # nothing that draws
