@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from aeanomaly.inference.anomaly_detector import AnomalyDetector, Prediction, load
     from aeanomaly.inference.outlier_detector import OutlierDetector
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["AnomalyDetector", "OutlierDetector", "Prediction", "UserError", "fit", "load"]
 
 # What users of the library need, and where it is at home. Nothing is imported before it is asked for.
