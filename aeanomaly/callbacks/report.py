@@ -9,7 +9,8 @@ import lightning as L
 
 from aeanomaly.callbacks.base import autoencoder
 from aeanomaly.errors import AnomalyWarning, UserError
-from aeanomaly.page.gallery import IMAGES, Gallery, make_gallery
+from aeanomaly.page.choice import IMAGES
+from aeanomaly.page.gallery import Gallery, make_gallery
 from aeanomaly.page.page import write_page
 from aeanomaly.page.scored import read_scored
 from aeanomaly.runs.environment import data_of

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from aeanomaly.page.scored import ScoredRun
 
+IMAGES = 48  # test images on a page, unless said otherwise
+
 
 def choose(scored: ScoredRun, count: int) -> list[int]:
     """At most ``count`` rows of test images, ascending.

@@ -15,7 +15,6 @@ from aeanomaly.page.pictures import Pictures, evaluating, pictures_of
 from aeanomaly.page.scored import ScoredRun
 from aeanomaly.page.suspects import Suspects, find_suspects
 
-IMAGES = 48  # test images on a page, unless said otherwise
 _SUSPECTS = 24  # training images for each score
 
 

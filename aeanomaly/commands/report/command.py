@@ -11,10 +11,10 @@ from aeanomaly.commands.comparison.cells import columns_of
 from aeanomaly.commands.comparison.table import compare_runs
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
+from aeanomaly.page.choice import IMAGES
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.reading import Run, find_runs, read_run, run_names
 
-_IMAGES = 48
 _LARGE = 5_000_000  # bytes
 _DESCRIPTION = """\
 Make one HTML file of a finished run: its metrics, the densities of its scores with a threshold to drag, ROC and PR
@@ -48,9 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--images",
         type=_count,
-        default=_IMAGES,
+        default=IMAGES,
         metavar="N",
-        help=f"test images shown of each run at most (default: {_IMAGES}); 0 for no pictures",
+        help=f"test images shown of each run at most (default: {IMAGES}); 0 for no pictures",
     )
     return parser
 
