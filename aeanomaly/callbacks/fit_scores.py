@@ -44,7 +44,8 @@ class FitScores(L.Callback):
                 f"trainer.max_epochs {epochs} is no multiple of trainer.check_val_every_n_epoch {every}: what the last "
                 "epochs train would be neither validated nor kept; change one of the two"
             )
-        interval, ends = trainer.val_check_interval, trainer.max_steps > 0 or (epochs or 0) > 0
+        # Lightning sets no such attribute where the option is a time.
+        interval, ends = getattr(trainer, "val_check_interval", None), trainer.max_steps > 0 or (epochs or 0) > 0
         if every is None and isinstance(interval, int) and ends:
             batches = moves_of_schedule(trainer, "step") * trainer.accumulate_grad_batches
             if batches % interval:

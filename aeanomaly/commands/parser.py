@@ -120,11 +120,15 @@ def _what_is_wrong(key: str, reasons: Sequence[str], given: str, class_path: str
         first = missing[1].partition(",")[0]
         return f"{class_path} needs {missing[1]}; give it as --{key}.{first} VALUE, or under init_args in a config"
     if option := re.search(r"Option '([^']+)' is not accepted", said):
+        if class_path.startswith("typing."):
+            return f"no class is named yet that takes {option[1]!r}; give it first: --{key} CLASS"
         known = _options(class_path)
         return f"{class_path}: {option[0]}" + (f"; {suggestion(option[1], known)}" if known else "")
     if unknown := re.search(r"No module named '[^']+'|module '[^']+' has no attribute '[^']+'", said):
         name = class_path or given
         return f"there is no file {name!r}" if name.endswith((".yaml", ".yml")) else f"{name}: {unknown[0]}"
+    if several := re.search(r"Multiple subclasses with name (\w+)\. Give the full class path[^:]*: ([\w., ]+)", said):
+        return f"there are several classes {several[1]}; give the path of one: {several[2].strip('. ')}"
     expected = [name for reason in reasons for name in re.findall(r"^Expected (?:an? )?([\w.\[\], -]+)$", reason)]
     expected = [name for name in expected if not re.match(r"dot import|import path|instantiatable", name)]
     bases = [base for match in _BASE.findall(said) for base in match if base]
@@ -133,6 +137,8 @@ def _what_is_wrong(key: str, reasons: Sequence[str], given: str, class_path: str
     if not expected:
         return f"{class_path}: {said[:300]}" if class_path else said[:300]
     wanted = " or ".join(dict.fromkeys(_PLAIN.get(name, name) for name in expected))
+    if given == "None" and "nothing" in wanted:
+        return "null cannot be given to it on the command line; write it in a config"
     number = re.fullmatch(r"[+-]?(nan|inf)(inity)?", given.lower()) if "float" in expected else None
     return f"expected {wanted}, got {_shown(given)}{f'; YAML writes .{number[1]}' if number else ''}"
 
@@ -156,7 +162,7 @@ def _without_key(message: str) -> str:
         missing = message.rpartition(": ")[2]
         config = ": start from a complete config, such as --config configs/base.yaml" if "fit." in missing else ""
         return f"{missing.replace('fit.', '')} must be given{config}"
-    if without := re.match(r"argument (?:-\w/)?(--\S+): expected one argument", message):
+    if without := re.match(r"argument (?:-\w/)?(?:--\S+/)?(--\S+): expected one argument", message):
         return f"{without[1]} needs a value; one that begins with - is given as {without[1]}=VALUE, with its full key"
     if unknown := re.search(r"does not accept option '([^']+)'", message):
         return f"a config has {unknown[1]}, which is no option"

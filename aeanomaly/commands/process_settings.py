@@ -78,6 +78,21 @@ def _restorer(read: Callable[..., Any], write: Callable[..., Any], *which: Any) 
     return restore
 
 
+class _SaidBefore(logging.Filter):
+    """Leaves out what a data source has said in the same command: it is asked for the shape of its images first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is new, or of somebody else."""
+        line = record.getMessage()
+        new = line not in self._said or not record.name.startswith("aeanomaly.data.")
+        self._said.add(line)
+        return new
+
+
 @contextmanager
 def command_process(words: Sequence[str]) -> Iterator[None]:
     """The settings for one command; whoever runs a command inside a process of his own gets his settings back.
@@ -90,6 +105,7 @@ def command_process(words: Sequence[str]) -> Iterator[None]:
         sys.argv = [sys.argv[0], *words]
         handler = logging.StreamHandler(sys.stdout)
         handler.addFilter(lambda record: getattr(rank_zero_only, "rank", 0) == 0 or record.levelno > logging.WARNING)
+        handler.addFilter(_SaidBefore())
         for name, level in _LEVELS.items():
             logger = logging.getLogger(name)
             logger.setLevel(level)

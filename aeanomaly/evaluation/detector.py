@@ -23,13 +23,16 @@ class Judgement(NamedTuple):
     decision: dict[str, Tensor]  # name of the threshold -> (B,) bool, whether the score lies above it
 
 
+_COLUMNS = ("index", "class", "is_anomaly", "path")  # of test_scores.csv, beside the scores
+
+
 class Detector(nn.Module):
     """A net that yields an `Output`, the anomaly scores of its outputs, and their calibration by normal images.
 
     Training, evaluation and checkpoints use this one module.
 
     Raises:
-        UserError: if a name cannot be part of a tag.
+        UserError: if a name cannot be part of a tag, or a column of its own.
     """
 
     def __init__(self, net: nn.Module, scores: Mapping[str, Score], thresholds: Mapping[str, Threshold]) -> None:
@@ -39,6 +42,8 @@ class Detector(nn.Module):
                 if not isinstance(name, str) or not name or any(character in name for character in "/@. "):
                     wanted = "must be without any of / @ . and spaces, and text"
                     raise UserError(f"model.{kind}: the name {name!r} {wanted}")
+                if kind == "scores" and name in _COLUMNS:
+                    raise UserError(f"model.scores: {name!r} is another column of test_scores.csv; choose another name")
         before: set[str] = set()
         for name, score in scores.items():
             for other in score.reads_scores:

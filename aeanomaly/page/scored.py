@@ -77,11 +77,13 @@ def read_scored(path: Path) -> ScoredRun:
             has_path = names[-1:] == [_PATH]
             rows = [row[:-1] if has_path else row for row in reader]
         names = names[:-1] if has_path else names
-        table = np.array(rows, np.float64).reshape(len(rows), -1)
+        table = np.array(rows, np.float64).reshape(len(rows), -1) if rows else np.empty((0, len(names)))
     except (OSError, ValueError, StopIteration, csv.Error) as error:
         raise UserError(f"cannot read {file}: {' '.join(str(error).split()) or 'it is empty'}") from None
-    if names[:3] != ["index", "class", "is_anomaly"] or not len(table) or table.shape[1] != len(names):
-        raise UserError(f"{file} is not a table of scores: it must begin with index, class, is_anomaly and have a row")
+    begins = names[:3] == ["index", "class", "is_anomaly"] and len(names) > 3
+    if not begins or not len(table) or table.shape[1] != len(names):
+        wanted = "it must begin with index, class, is_anomaly, and have a score and a row"
+        raise UserError(f"{file} is not a table of scores: {wanted}")
     index, label, is_anomaly = table[:, :3].T
     scores = {name: column.astype(np.float32) for name, column in zip(names[3:], table[:, 3:].T, strict=True)}
     return ScoredRun(read_run(path), index.astype(np.int64), label.astype(np.int64), is_anomaly > 0, scores)

@@ -112,8 +112,10 @@ def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, floa
 def find_conflict(given: Any, saved: Any, name: str = "") -> tuple[str, Any, Any] | None:
     """The first key, such as ``.net.code_size``, at which two configurations differ, with both values.
 
-    None if they agree in all keys that both have.
+    None if they agree in all keys that both have. An ``image_shape`` of null agrees with any.
     """
+    if given is None and name.endswith(".image_shape"):
+        return None
     lists = isinstance(given, list) and isinstance(saved, list) and len(given) == len(saved)
     if lists and any(isinstance(item, (dict, list)) for item in given):
         given, saved = dict(enumerate(given)), dict(enumerate(saved))
@@ -121,6 +123,19 @@ def find_conflict(given: Any, saved: Any, name: str = "") -> tuple[str, Any, Any
         both = (find_conflict(given[key], saved[key], f"{name}.{key}") for key in given if key in saved)
         return next(filter(None, both), None)
     return (name, given, saved) if given != saved else None
+
+
+def refuse_conflict(given: Any, saved: Any, path: Path) -> None:
+    """Compare the configuration of a model with that in a checkpoint.
+
+    Raises:
+        UserError: if they differ.
+    """
+    conflict = find_conflict(given, saved)
+    if conflict:
+        key, here, there = conflict
+        advice = "its net is for such images" if key.endswith("image_shape") else "drop that option"
+        raise UserError(f"model{key} is {here} here but {there} in {path}; {advice}")
 
 
 def chosen_checkpoint(trainer: Trainer) -> Path | None:
@@ -167,6 +182,7 @@ def checkpoint_to_test(trainer: Trainer) -> Path | None:
         limits = f"max_epochs {trainer.max_epochs}, max_steps {trainer.max_steps}"
         raise UserError(
             "not tested: no validation has come to its end, so there is no checkpoint and no score is fitted; see "
-            f"trainer.{limits}, limit_val_batches {trainer.limit_val_batches}"
+            f"trainer.{limits}, limit_val_batches {trainer.limit_val_batches}, "
+            "val_check_interval, max_time"
         )
     return best

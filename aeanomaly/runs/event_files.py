@@ -16,13 +16,15 @@ def date_before(folder: Path, second: int) -> None:
     before it. Its name does not come last if the clock was set back in between, or if less than a second went by. Files
     that cannot be renamed, as on Windows while TensorBoard reads them, stay.
     """
-    latest = second - 1
+    latest, renamed = second - 1, list[tuple[Path, Path]]()
     for path in sorted(folder.glob("events.out.tfevents.*"), reverse=True):
         match = _NAME.fullmatch(path.name)
         if match is None:
             continue
         if int(match[2]) <= latest:
-            return
-        with contextlib.suppress(OSError):
-            path.rename(folder / f"{match[1]}{latest:010d}{match[3]}")
+            break
+        renamed.append((path, folder / f"{match[1]}{latest:010d}{match[3]}"))
         latest -= 1
+    for path, new in reversed(renamed):  # the earliest first, so that no name is taken that another still has
+        with contextlib.suppress(OSError):
+            path.rename(new)

@@ -19,8 +19,8 @@ def read_config(path: Path, where: str = "--config") -> dict[str, Any]:
     """The keys and values of a YAML file.
 
     Raises:
-        UserError: if it is missing or a folder, which names ``where`` it was asked for; no YAML; or holds nothing, or
-            something else.
+        UserError: if it is missing or a folder, which names ``where`` it was asked for; no YAML; or holds nothing,
+            something else, or a key twice.
     """
     if path.is_dir():
         raise UserError(f"{where}: {str(path)!r} is a folder, name a YAML file")
@@ -33,7 +33,7 @@ def read_config(path: Path, where: str = "--config") -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UserError(f"{path} is not valid YAML: it is not text in UTF-8") from None
     try:
-        content = yaml.safe_load(text)
+        content = _loaded(text, path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -47,6 +47,41 @@ def read_config(path: Path, where: str = "--config") -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold keys and values, not {type(content).__name__}")
     return content
+
+
+def _loaded(text: str, path: Path) -> Any:
+    """What a YAML document says, in which no key stands twice and no alias within what it names."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _refuse_odd(node, path, set(), set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _refuse_odd(node: yaml.Node, path: Path, above: set[int], seen: set[int]) -> None:
+    if id(node) in above:
+        line = node.start_mark.line + 1
+        raise UserError(f"{path}: an alias stands within what it names, which begins in line {line}")
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    raise UserError(f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} stands twice")
+                keys.add(key.value)
+        inner = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    for part in inner:
+        _refuse_odd(part, path, above | {id(node)}, seen)
 
 
 def is_full_disk(error: BaseException | None) -> TypeGuard[OSError]:

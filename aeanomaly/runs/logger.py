@@ -121,6 +121,8 @@ class RunLogger(TensorBoardLogger):
                 with contextlib.suppress(OSError):  # a full disk
                     self._experiment.close()
             shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # other runs are in it
+                folder.parent.rmdir()
 
 
 def _is_first_device() -> bool:
@@ -137,11 +139,11 @@ def claim_version(folder: Path) -> int:
         UserError: if the place cannot be written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         while True:
-            taken = [int(match[1]) for path in folder.iterdir() if (match := re.fullmatch(r"version_(\d+)", path.name))]
-            number = max(taken, default=-1) + 1
-            with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError, FileNotFoundError):  # it is taken, or the folder removed as empty
+                names = [re.fullmatch(r"version_(\d+)", path.name) for path in folder.iterdir()]
+                number = max((int(match[1]) for match in names if match), default=-1) + 1
                 (folder / f"version_{number}").mkdir()
                 return number
     except OSError as error:

@@ -29,7 +29,8 @@ class KMeans(VectorScore):
         field: output field that is clustered, such as ``code`` or ``features.layer2``.
 
     Raises:
-        UserError: if ``n_clusters`` or ``n_init`` is not positive, or ``field`` is no output field.
+        UserError: if ``n_clusters`` or ``n_init`` is not positive, ``random_state`` is no seed, or ``field`` no output
+            field.
     """
 
     fitted_on = "validation"
@@ -47,6 +48,8 @@ class KMeans(VectorScore):
         super().__init__(field)
         if n_clusters < 1 or n_init < 1:
             raise UserError(f"model.scores: KMeans needs {n_clusters=} and {n_init=} of at least 1")
+        if not 0 <= random_state < 2**32:
+            raise UserError(f"model.scores: KMeans needs a random_state from 0 to 2**32 - 1, got {random_state}")
         self.n_clusters, self.random_state, self.n_init, self.metric = n_clusters, random_state, n_init, metric
         self.register_buffer("centres", torch.empty(0))  # (K, D)
         self.register_buffer("counts", torch.empty(0))  # (K,) validation codes in each cluster

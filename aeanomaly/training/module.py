@@ -91,8 +91,8 @@ class LitAutoencoder(TrainingModule):
         expected = self.net.image_shape
         if shape and expected and tuple(shape) != tuple(expected):
             raise UserError(
-                f"images are {list(shape)} (C, H, W), but model.net.image_shape is {list(expected)}: set it to "
-                f"{str(list(shape)).replace(' ', '')}, or take a net for any size, such as that of configs/best.yaml"
+                f"images are {list(shape)} (C, H, W), but the net's image_shape is {list(expected)}: leave that "
+                "out, and it is taken from the data"
             )
         if shape or expected:
             fit = getattr(getattr(data, "geometry", None), "fit", None)

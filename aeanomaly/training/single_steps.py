@@ -47,7 +47,7 @@ def single_steps_matter(module: L.LightningModule, stock: type[L.LightningModule
         or trainer.gradient_clip_val
         # As floats: the integer 1 means one batch.
         or repr(trainer.limit_train_batches) != "1.0"
-        or repr(trainer.val_check_interval) != "1.0"
+        or repr(getattr(trainer, "val_check_interval", None)) != "1.0"
         or trainer.overfit_batches
         or trainer.fast_dev_run
         or trainer.min_steps

@@ -77,10 +77,15 @@ class TrainingModule(L.LightningModule):
         try:
             optimizer = self.optimizer(p for p in self.net.parameters() if p.requires_grad)
             scheduler = self.lr_scheduler(optimizer) if self.lr_scheduler is not None else None
-        except (ValueError, TypeError) as error:  # how torch refuses a negative learning rate, for one
+        except (ArithmeticError, ValueError, TypeError) as error:  # how torch refuses a negative learning rate, for one
             raise UserError(f"model.optimizer or model.lr_scheduler: {error}") from error
         if scheduler is None:
             return optimizer
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) and not hasattr(scheduler, "monitor"):
+            raise UserError(
+                "model.lr_scheduler: torch's ReduceLROnPlateau does not say what it follows; take "
+                "lightning.pytorch.cli.ReduceLROnPlateau with monitor: val/loss"
+            )
         plan = getattr(scheduler, "plan", None)
         if plan is not None:
             plan(moves_of_schedule(self.trainer, self.lr_interval))
@@ -158,6 +163,17 @@ class TrainingModule(L.LightningModule):
             metric = self.trainer.callback_metrics.get(self._monitor) if self._monitor else None
             if metric is not None or self._monitor is None:
                 self.lr_scheduler_step(schedulers, metric)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Move a schedule.
+
+        Raises:
+            UserError: if it does not take that, as one that was made for fewer steps.
+        """
+        try:
+            super().lr_scheduler_step(scheduler, metric)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise UserError(f"model.lr_scheduler: {type(scheduler).__name__}: {error}") from error
 
     def on_train_batch_end(self, outputs: Any, batch: Batch | Chunk, batch_idx: int) -> None:
         """Give the latest logged point to the progress bar and to callbacks."""

@@ -39,6 +39,13 @@ def test_only_names_that_would_not_come_before_are_changed(tmp_path: Path) -> No
     assert kept == ["0000000019.a.1.0", "0000000020.a.1.0", "0000000020.a.2.0", "0000000300.b.1.0"]
 
 
+def test_no_file_takes_the_name_of_another(tmp_path: Path) -> None:
+    make(tmp_path, "1000000099.h.1.0", "1000000105.h.1.0")
+    date_before(tmp_path, 1000000100)
+    assert names(tmp_path) == ["1000000098.h.1.0", "1000000099.h.1.0"]
+    assert (tmp_path / "events.out.tfevents.1000000098.h.1.0").read_text() == "1000000099.h.1.0"
+
+
 @pytest.mark.parametrize("ahead", [0, 3600])
 def test_a_file_of_the_same_second_or_of_the_future_is_read_first(
     ahead: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -103,7 +103,7 @@ def test_a_run_without_any_result_is_discarded(tmp_path: Path) -> None:
     Path(logger.log_dir, "config.yaml").write_text("a: 1")
     Path(logger.log_dir, "checkpoints").mkdir()
     logger.discard()
-    assert list((tmp_path / "lightning_logs").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("result", ["checkpoints/last.ckpt", "metrics.json"])

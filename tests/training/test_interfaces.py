@@ -79,11 +79,11 @@ class PathDistance(Score):
 
 
 def test_spatial_codes_and_activations_of_the_reconstruction(tmp_path: Path) -> None:
-    scores: dict[str, Score] = {"reconstruction": ReconstructionError(), "kmeans": KMeans(3), "path": PathDistance()}
+    scores: dict[str, Score] = {"reconstruction": ReconstructionError(), "kmeans": KMeans(3), "pathway": PathDistance()}
     module, trainer = LitAutoencoder(ConvAutoencoder(), scores), make_trainer(max_epochs=1)
     trainer.fit(module, make_data())
     (metrics,) = trainer.test(module, make_data(), verbose=False)
-    assert {"test/auroc/kmeans", "test/auroc/path"} <= metrics.keys()
+    assert {"test/auroc/kmeans", "test/auroc/pathway"} <= metrics.keys()
     kmeans = module.detector.score_modules["kmeans"]
     assert isinstance(kmeans, KMeans)
     assert kmeans.centres.shape == (3, 32)
@@ -91,7 +91,7 @@ def test_spatial_codes_and_activations_of_the_reconstruction(tmp_path: Path) -> 
     with torch.no_grad():
         judged = module.detector.eval()(images)
         output = module.detector.complete(module.net(images))
-    places = scores["path"].map(output)
+    places = scores["pathway"].map(output)
     assert places is not None
     assert places.shape == (5, 8, 8)
-    assert torch.allclose(judged["path"].score, places.sum((1, 2)), atol=1e-5)
+    assert torch.allclose(judged["pathway"].score, places.sum((1, 2)), atol=1e-5)

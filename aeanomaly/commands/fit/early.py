@@ -53,6 +53,10 @@ def refuse_early(words: Sequence[str]) -> None:
         if section == setting.key:  # a whole section replaces what was said of its keys, and may be a file
             last = {key: value for key, value in last.items() if not key.startswith(f"{section}.")}
         last[setting.key] = setting
+        try:
+            _refuse_half_a_class(setting.value, f"{setting.where}{setting.key}")
+        except RecursionError:
+            raise UserError(f"{setting.where}{setting.key} is nested too deeply") from None
     for section in ("trainer", "model"):
         if section in last and not isinstance(last[section].value, (str, Mapping)):
             given = "nothing" if last[section].value is None else repr(last[section].value)
@@ -88,6 +92,18 @@ def _settings(words: Sequence[str]) -> Iterator[_Setting]:
             yield from _in_config(read_config(Path(value)), f"{value}: ")
         elif name.startswith("--") and (sign or follows or name.partition(".")[0][2:] not in _OPTIONS):
             yield _Setting(name[2:], _read(value), "", name)
+
+
+def _refuse_half_a_class(value: Any, key: str) -> None:
+    """Name what cannot be a class with its arguments, such as an ``init_args:`` whose lines are commented out."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        given = "nothing" if item is None else repr(item)
+        if name == "class_path" and not isinstance(item, str):
+            raise UserError(f"{key}.class_path: expected a class, such as package.module.Class, got {given}")
+        if name == "init_args" and not isinstance(item, Mapping):
+            raise UserError(f"{key}.init_args: expected keys and values, got {given}")
+        _refuse_half_a_class(item, key if name == "init_args" else f"{key}.{name}")
 
 
 def _in_config(content: Mapping[Any, Any], where: str, above: str = "") -> Iterator[_Setting]:

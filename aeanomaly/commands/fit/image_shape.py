@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
-import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,16 @@ from jsonargparse import Namespace
 from aeanomaly.commands.configured_data import configured_data
 from aeanomaly.data.checks import checked
 
-# What launchers tell a process of several: torchrun and Lightning, Slurm, LSF.
-_AMONG_OTHERS = ("LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-_ANY = (1, 32, 32)
+ANY_SHAPE = (1, 32, 32)  # for a net that is built although nobody knows its images
 
 
 def fill_image_shape(config: Namespace, shape: tuple[int, int, int] | None = None) -> None:
     """Put the shape of the images where ``model.net``, or a net within it, has a null for its ``image_shape``.
 
     From then on it stands in the configuration as if it had been given: in the run's config.yaml and its checkpoints.
-    The data are prepared and loaded for it, which the trainer does again; without such a null they are not touched.
+    The data are prepared and loaded for it, which the trainer does again; without such a null they are not touched. One
+    process of several leaves the null where the data cannot be had: the others, which would wait for it for ever, hear
+    of it when the trainer meets the same mistake.
 
     Args:
         config: of a command of the trainer, parsed and not yet instantiated. It is changed in place.
@@ -41,10 +40,9 @@ def fill_image_shape(config: Namespace, shape: tuple[int, int, int] | None = Non
     try:
         known = shape or _shape_of(config.data)
     except Exception:
-        if not any(name in os.environ for name in _AMONG_OTHERS):
+        if not _among_others():
             raise
-        # Others would wait for this process for ever. They hear of it when the trainer meets the same mistake.
-        known = _ANY
+        return
     for arguments in nets:
         arguments.image_shape = known
 
@@ -63,12 +61,13 @@ def _undecided(value: Any) -> Iterator[Namespace]:
 def _shape_of(described: Namespace) -> tuple[int, ...]:
     """(C, H, W) of the images of a data source."""
     data = configured_data(described.as_dict())
-    key = hashlib.sha256(f"{getpass.getuser()} {described}".encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir(), f"aeanomaly_{key}.lock")):  # torchrun starts several processes at once
+    key = hashlib.sha256(f"{getattr(os, 'getuid', int)()} {described}".encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir(), f"aeanomaly_{key}.lock"))
+    with lock if _among_others() else nullcontext():  # they may be about to fetch the same data
         data.prepare_data()
-    silenced = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # the trainer has it all said
-    try:
-        return tuple(checked(data.load(), data.source).train_images.shape[1:])
-    finally:
-        logging.disable(silenced)
+    return tuple(checked(data.load(), data.source).train_images.shape[1:])
+
+
+def _among_others() -> bool:
+    """Whether torchrun, Slurm or Lightning has started this process as one of several."""
+    return any(os.environ.get(name, "1") != "1" for name in ("WORLD_SIZE", "SLURM_NTASKS"))

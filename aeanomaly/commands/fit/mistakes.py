@@ -31,7 +31,7 @@ def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -
         if text == "embedded null byte":
             return "a name of a file in the configuration has a NUL character"
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or re.search(
-            "allocate memory|size.* overflow", text
+            "allocate memory|size.* overflow|Overflow when unpacking", text
         ):
             wanted = re.search(r"tried to allocate ([\w.]+ \w+)", text, re.IGNORECASE)
             return "not enough memory" + (f" for {wanted[1]}" if wanted else "") + ": make the net or the batch smaller"

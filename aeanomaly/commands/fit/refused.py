@@ -22,7 +22,7 @@ def refuse_no_validation(trainer: Trainer) -> None:
     Raises:
         UserError: if no step is trained, or no validation batch is looked at.
     """
-    for name in ("max_epochs", "max_steps", "limit_val_batches"):
+    for name in ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches"):
         if getattr(trainer, name) == 0:
             why = "no score would be fitted" if name == "limit_val_batches" else "nothing would be trained"
             raise UserError(f"trainer.{name} is 0: {why}, so there would be nothing to test; raise it")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -19,7 +20,7 @@ from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.progress import Progress
 from aeanomaly.callbacks.report import Report
 from aeanomaly.callbacks.run_record import RunRecord
-from aeanomaly.commands.fit.image_shape import fill_image_shape
+from aeanomaly.commands.fit.image_shape import ANY_SHAPE, fill_image_shape
 from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.refused import refuse_callbacks, refuse_no_validation
 from aeanomaly.commands.fit.report import RunConfig, print_report
@@ -36,9 +37,9 @@ from aeanomaly.runs.checkpoints import (
     FREE_OF_CHECKPOINT,
     checkpoint_to_resume,
     checkpoint_to_test,
-    find_conflict,
     go_back_to,
     read_checkpoint,
+    refuse_conflict,
     replace_state,
     version_to_continue,
 )
@@ -123,7 +124,15 @@ class AnomalyCLI(LightningCLI):
         super().parse_arguments(parser, args)
         options = self.config[self.config["subcommand"]]
         refuse_out_of_range(vars(options.as_flat()))
+        self.look_at_images(options)
+
+    def look_at_images(self, options: Namespace) -> None:
+        """Complete the arguments of the net by the shape of the images."""
         fill_image_shape(options)
+
+    def before_instantiate_classes(self) -> None:
+        """Let what is not known yet be refused by the trainer, which tells it to all devices."""
+        fill_image_shape(self.config[self.command], ANY_SHAPE)
 
     def _parse_ckpt_path(self) -> None:
         """Refuse options that contradict the checkpoint, instead of letting the checkpoint win silently."""
@@ -138,11 +147,7 @@ class AnomalyCLI(LightningCLI):
         self._dump_config()
         given = {key: value for key, value in self.config_dump["model"].items() if key not in FREE_OF_CHECKPOINT}
         del self.config_dump  # it is made again once the seed is known
-        conflict = find_conflict(given, saved.get("hyper_parameters", {}))
-        if conflict:
-            key, here, there = conflict
-            advice = "its net is for such images" if key.endswith("image_shape") else "drop that option"
-            raise UserError(f"model{key} is {here} here but {there} in {path}; {advice}")
+        refuse_conflict(given, saved.get("hyper_parameters", {}), path)
 
     def own_callbacks(self) -> list[Callback]:
         """What every run has, whatever its config says."""
@@ -202,6 +207,8 @@ class AnomalyCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Let checkpoints describe their model, so that `LitAutoencoder.load_from_checkpoint` needs nothing else."""
+        if not self.model.detector.scores:
+            raise UserError("model.scores is empty: name at least one score, such as reconstruction")
         described = {**self.config_dump["model"], "_instantiator": "lightning.pytorch.cli.instantiate_module"}
         self.model.save_hyperparameters(described, logger=False)
 

@@ -38,7 +38,7 @@ def why_not_built(error: BaseException, config: Mapping[str, Any], built: bool) 
     if any(map(is_full_disk, chain)):  # whatever Lightning makes of it
         return ""
     texts = [str(each) for each in chain]
-    if isinstance(error, RecursionError):
+    if not built and isinstance(error, RecursionError):
         return "the configuration is nested too deeply"
     if not built and isinstance(error, OSError) and error.filename is None:
         return f"a file that an option names cannot be read: {error.strerror or error}"

@@ -39,7 +39,8 @@ def refuse_out_of_range(options: Mapping[str, Any]) -> None:
     clip = numbers.get("trainer.gradient_clip_val", 0)
     if math.isnan(clip):
         raise UserError(f"trainer.gradient_clip_val must be a number, got {clip}")
-    if numbers.get("model.optimizer.init_args.lr") == 0:
+    scheduled = any(value is not None for key, value in options.items() if key.startswith("model.lr_scheduler"))
+    if numbers.get("model.optimizer.init_args.lr") == 0 and not scheduled:  # some schedules set the rate themselves
         raise UserError("model.optimizer.lr is 0: nothing would be learned; give a number above 0")
     seed = numbers.get("seed_everything", 0)
     if isinstance(seed, int) and not 0 <= seed < 2**32:

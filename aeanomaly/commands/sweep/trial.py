@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import lightning as L
+from jsonargparse import Namespace
 from optuna.trial import Trial
 
 from aeanomaly.callbacks.run_record import RunRecord
@@ -90,6 +91,12 @@ class TrialCLI(AnomalyCLI):
 
 class ParsedCLI(AnomalyCLI):
     """``fit`` that stops when its options are parsed, and keeps them in ``config_dump``."""
+
+    def look_at_images(self, options: Namespace) -> None:
+        """Leave that to the trials."""
+
+    def before_instantiate_classes(self) -> None:
+        """Nothing."""
 
     def instantiate_classes(self) -> None:
         """Nothing is built."""

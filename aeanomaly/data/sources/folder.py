@@ -60,7 +60,7 @@ class PictureFolder(OneClassDataModule):
         options: those of `OneClassDataModule`.
 
     Raises:
-        UserError: for values outside these ranges.
+        UserError: for values outside these ranges, or no name of a folder.
     """
 
     needs_anomalies = False
@@ -93,6 +93,8 @@ class PictureFolder(OneClassDataModule):
             raise UserError(f"data.size must be at least 1, got {size}")
         if not 0 < test_fraction < 1:
             raise UserError(f"data.test_fraction must lie strictly between 0 and 1, got {test_fraction:g}")
+        if not folder.strip():
+            raise UserError("data.folder must be the name of a folder; is a variable of the shell unset?")
         self.folder = Path(folder)
         self.table = Path(table) if table is not None else None
         self.exclude = Path(exclude) if exclude is not None else None

@@ -67,6 +67,19 @@ def test_what_is_read_from_files_is_what_the_parser_has(keys: dict[str, set[str]
         ("", "holds nothing: it must hold keys and values"),
         ("# a comment\n", "holds nothing: it must hold keys and values"),
         ("a: 2020-13-45\n", "is not valid YAML: month must be in 1..12"),
+        (
+            "trainer: &a {max_epochs: 1, callbacks: *a}\n",
+            "an alias stands within what it names, which begins in line",
+        ),
+        ("a: 1\nmodel: &a {net: *a}\n", "an alias stands within what it names, which begins in line 2"),
+        ("data: {a: 1}\nmodel: {}\ndata: {b: 2}\n", "line 3: the key 'data' stands twice"),
+        ("trainer: {max_epochs: 1, max_epochs: 7}\n", "line 1: the key 'max_epochs' stands twice"),
+        (
+            "model: {net: {class_path: a.B, init_args: }}\n",
+            "model.net.init_args: expected keys and values, got noth",
+        ),
+        ("model:\n  net: {class_path: [a]}\n", "model.net.class_path: expected a class, such as package.module.Class"),
+        ("trainer: {callbacks: [{class_path: }]}\n", "trainer.callbacks.0.class_path: expected a class, such as"),
     ],
 )
 def test_mistakes_in_a_config_are_told(text: str, says: str, tmp_path: Path) -> None:

@@ -76,18 +76,20 @@ class Talkative(Digits):
     """Says something whenever it is prepared and loaded."""
 
     def prepare_data(self) -> None:
-        logging.warning("prepared")
+        logging.getLogger("aeanomaly.data.talkative").info("prepared for you")
 
     def load(self) -> Arrays:
-        logging.warning("loaded")
+        logging.getLogger("aeanomaly.data.talkative").warning("loaded for you")
         return super().load()
 
 
-def test_what_a_source_says_of_its_images_is_left_to_the_trainer(caplog: pytest.LogCaptureFixture) -> None:
-    source = Namespace(class_path=f"{__name__}.Talkative", init_args=Namespace(anomaly_classes=[0]))
-    fill_image_shape(config(net(image_shape=None), source))
-    logging.warning("and after it")
-    assert caplog.messages == ["prepared", "and after it"]
+def test_what_a_source_says_is_shown_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Although it is asked for its images before the trainer asks; and in each command anew."""
+    words = ["fit", *PLAIN, "--data", f"{__name__}.Talkative", "--data.anomaly_classes", "[0]"]
+    for _ in range(2):
+        assert main([*words, "--trainer.max_epochs", "1", "--trainer.default_root_dir", str(tmp_path)]) == 0
+        said = capfd.readouterr().out
+        assert (said.count("prepared for you"), said.count("loaded for you")) == (1, 1)
 
 
 def test_colour_pictures_of_another_size_need_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +126,20 @@ def test_one_process_of_several_leaves_missing_data_to_the_trainer(monkeypatch: 
     source = Namespace(class_path=f"{__name__}.Missing", init_args=Namespace(anomaly_classes=[0]))
     with pytest.raises(UserError, match="there are no images"):
         fill_image_shape(config(net(image_shape=None), source))
-    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     described = config(net(image_shape=None), source)
     fill_image_shape(described)
-    assert described.model.net.init_args.image_shape is not None
+    assert described.model.net.init_args.image_shape is None
+
+
+def test_a_user_whom_the_machine_does_not_know_can_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a number for a user; and no lock file is left behind by a process that is alone."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    fill_image_shape(config(net(image_shape=None)))
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    fill_image_shape(config(net(image_shape=None)))
+    assert len(list(tmp_path.iterdir())) == 1

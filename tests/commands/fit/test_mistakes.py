@@ -12,13 +12,17 @@ from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.main import main
 from aeanomaly.errors import UserError
 from aeanomaly.runs.checkpoints import FREE_OF_CHECKPOINT, find_conflict
-from tests.conftest import DEBUG
+from tests.conftest import DEBUG, REPOSITORY
 
 FIT = ["fit", "--config", DEBUG]
 BY_STEPS = ["--trainer.check_val_every_n_epoch", "null", "--trainer.val_check_interval", "20"]
 OLD = sys.version_info < (3, 14)  # since then a name that is too long is that of no file, and a union is another type
 PLATEAU = "lightning.pytorch.cli.ReduceLROnPlateau"
 CSV_LOGGER = "lightning.pytorch.loggers.CSVLogger"
+NESTED = str(REPOSITORY / "configs" / "nets" / "denoising.yaml")
+STEP_LR = ["--model.lr_scheduler", "StepLR", "--model.lr_scheduler.step_size"]
+RECONSTRUCTION = "aeanomaly.scores.reconstruction.ReconstructionError"
+FOLDER = "aeanomaly.data.sources.folder.PictureFolder"
 STOP_BY_AUROC = """
 {class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/auroc/reconstruction, mode: max}}
 """
@@ -54,6 +58,32 @@ STOP_BY_AUROC = """
         ([*FIT, "--model.thresholds.fixd.value", "3"], "there is no 'fixd' in model.thresholds"),
         ([*FIT, "--trainer.callbacks+", "aeanomaly.callbacks.No"], "trainer.callbacks: aeanomaly.callbacks.No: module"),
         ([*FIT, "--model.net.image_shape", "[1,28,28]"], "images are [1, 8, 8]"),
+        (
+            [*FIT, "--config", NESTED, "--model.net.net.image_shape", "[1,28,28]"],
+            "images are [1, 8, 8] (C, H, W), but the net's image_shape is [1, 28, 28]: leave that out",
+        ),
+        (
+            [*FIT, "--config", NESTED, "--model.net.net.image_shape", "null"],
+            "null cannot be given to it on the co",
+        ),
+        ([*FIT, *STEP_LR, "0"], "model.lr_scheduler: StepLR: integer "),
+        ([*FIT, "--model.lr_scheduler", "ReduceLROnPlateau"], "there are several classes ReduceLROnPlateau; give the"),
+        (
+            [*FIT, "--model.lr_scheduler", "torch.optim.lr_scheduler.ReduceLROnPlateau"],
+            "take lightning.pytorch.cli.ReduceLROnPlateau with monitor: val/loss",
+        ),
+        ([*FIT, "--model.lr_scheduler.step_size", "3"], "no class is named yet that takes 'step_size'; give it first"),
+        ([*FIT, "--model.scores.kmeans.random_state", "-1"], "KMeans needs a random_state from 0 to 2**32 - 1, got -1"),
+        ([*FIT, "--model.net.code_size", "99999999999999999999"], "not enough memory"),
+        ([*FIT, "--model.scores.index", RECONSTRUCTION], "'index' is another column of test_scores.csv"),
+        ([*FIT, "--model.scores", "{}"], "model.scores is empty: name at least one score"),
+        ([*FIT, "--trainer.limit_train_batches", "0"], "trainer.limit_train_batches is 0: nothing would be trained"),
+        ([*FIT, "--trainer.callbacks+"], "--trainer.callbacks+ needs a value; one that begins with - is given as --tr"),
+        ([*FIT, "--trainer.callbacks+", "{class_path: 3}"], "callbacks+.class_path: expected a class, such as package"),
+        (
+            [*FIT, "--data", FOLDER, "--data.normal_classes", "null", "--data.folder", ""],
+            "data.folder must be the na",
+        ),
         ([*FIT, "--model.optimizer.lr", "0"], "model.optimizer.lr is 0: nothing would be learned; give a number"),
         ([*FIT, "--model.optimizer.lr", "-1"], "Invalid learning rate: -1"),
         ([*FIT, "--model.optimizer.lr", "nan"], "model.optimizer.lr: expected float, got 'nan'; YAML writes .nan"),
