@@ -6,7 +6,7 @@ runs small commands of the package in processes of their own, stops each at a ra
 command that the documentation names, and compares what is there in the end with what an undisturbed command leaves:
 weights, scores, values and every point in TensorBoard, or the bytes of a result. Moments are drawn from a seed; when
 they fall in the work of a process is up to the machine. An undisturbed command is timed first, so a busy machine only
-makes it last longer.
+makes it last longer. A command that ended before it could be stopped is no try.
 """
 
 from __future__ import annotations
@@ -102,8 +102,10 @@ class Faults:
     ) -> None:
         folder = self.place("fit")
         ended = stopped(words, folder, lambda process: (self._begun(folder, process, [0.0]), stop(process)), room)
-        wrong = [] if ended.status in (0, *statuses) else [f"status {ended.status}: {ended.last_line}"]
-        if ended.status == 0 or read_run(folder / RUN).finished:  # the page of the run may be missing
+        if ended.status == 0:
+            return
+        wrong = [] if ended.status in statuses else [f"status {ended.status}: {ended.last_line}"]
+        if read_run(folder / RUN).finished:  # the page of the run may be missing
             fault.note(ended, differences(folder / RUN, alone / RUN))
             return
         if ended.status > 0:
@@ -162,7 +164,8 @@ class Faults:
                 folder = self.place(command)
                 (folder / "configs").symlink_to(CONFIGS)
                 moment = self.draw.uniform(0.3, 0.95) * whole.seconds
-                stopped(words, folder, lambda p, m=moment: self._signal(p, m, signal.SIGKILL))
+                if stopped(words, folder, lambda p, m=moment: self._signal(p, m, signal.SIGKILL)).status == 0:
+                    continue
                 again = run(words, folder)
                 texts = [without_comments(place / "out" / results[command]) for place in (folder, alone)]
                 wrong = [] if texts[0] == texts[1] else [results[command]]
@@ -202,10 +205,11 @@ class Faults:
         for _ in range(self.tries):
             folder = self.place("predict")
             moment = self.draw.uniform(0.3, 0.95) * whole.seconds
-            stopped(words, folder, lambda p, m=moment: self._signal(p, m, signal.SIGKILL))
+            ended = stopped(words, folder, lambda p, m=moment: self._signal(p, m, signal.SIGKILL))
             wrong = ["half a result"] if (folder / "scores.csv").exists() and _text(folder) != table else []
             again = run([*words, "--resume"], folder)
-            killed.note(again, wrong or ([] if _text(folder) == table else ["the result"]))
+            if ended.status:
+                killed.note(again, wrong or ([] if _text(folder) == table else ["the result"]))
             (folder / "scores.csv").write_text("former\n")
             again = run(words, folder, room=self.draw.randrange(1, len(table)))
             full.said = again.last_line.replace(f"{folder}/", "")
@@ -235,7 +239,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         faults = Faults(Path(name), options.tries, random.Random(options.seed))
         found = [fault for each in options.only for fault in getattr(faults, each)()]
-    report = Report("faults", f"{options.tries} tries of each fault, seed {options.seed}")
+    report = Report(" ".join(["faults", *options.only]), f"{options.tries} tries of each fault, seed {options.seed}")
     header = ["fault", "tries", "ended as if undisturbed", "seconds of the last command (median)"]
     report.table(header, [fault.row() for fault in found])
     for fault in found:
