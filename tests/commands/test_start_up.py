@@ -93,6 +93,7 @@ def test_every_command_has_its_help(command: str, capsys: pytest.CaptureFixture[
 
 def test_collector_of_the_caller_is_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    gc.unfreeze()  # what the tests have spared
     assert gc.isenabled()
     assert main(["fit", "--config", DEBUG, "--trainer.fast_dev_run", "true"]) == 0
     assert gc.isenabled()
