@@ -27,6 +27,9 @@ def refuse_out_of_range(options: Mapping[str, Any]) -> None:
         UserError: naming the first that is out of its range.
     """
     numbers = {key: value for key, value in options.items() if type(value) in (int, float)}
+    for key, value in numbers.items():
+        if key.startswith("trainer.") and isinstance(value, int) and abs(value) >= 2**63:
+            raise UserError(f"{key} must lie between -2**63 and 2**63 - 1, got {value}")
     for name, least in _LEAST.items():
         value = numbers.get(f"trainer.{name}", least)
         if value < least:

@@ -84,6 +84,10 @@ STOP_BY_AUROC = """
             [*FIT, "--data", FOLDER, "--data.normal_classes", "null", "--data.folder", ""],
             "data.folder must be the na",
         ),
+        (
+            [*FIT, "--trainer.accumulate_grad_batches", "1" + 20 * "0"],
+            "trainer.accumulate_grad_batches must lie between",
+        ),
         ([*FIT, "--model.optimizer.lr", "0"], "model.optimizer.lr is 0: nothing would be learned; give a number"),
         ([*FIT, "--model.optimizer.lr", "-1"], "Invalid learning rate: -1"),
         ([*FIT, "--model.optimizer.lr", "nan"], "model.optimizer.lr: expected float, got 'nan'; YAML writes .nan"),
