@@ -20,6 +20,9 @@ from typing_extensions import Self
 
 from aeanomaly.errors import UserError
 
+PATH = "path"  # the file of an image, where images have files
+IMAGE_COLUMNS = ("index", "class", "is_anomaly", PATH)  # beside the scores in a table: no score has such a name
+
 
 class Batch(NamedTuple):
     """What every dataloader of the package yields."""

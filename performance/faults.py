@@ -32,7 +32,6 @@ from aeanomaly.runs.reading import read_run
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RUN = Path("lightning_logs", "version_0")
 FIT = ["fit", "--config", str(CONFIGS / "debug.yaml"), "--trainer.max_epochs", "20"]
-ORDER = ("first", "second")
 
 
 class Faults:
@@ -53,11 +52,7 @@ class Faults:
 
     def fit(self) -> list[Fault]:
         """A fit that is killed, told to end, interrupted twice, or whose disk is full, then ``fit --resume``."""
-        alone = self.place("alone")
-        begin = [0.0]
-        whole = stopped(FIT, alone, lambda process: self._begun(alone, process, begin))
-        length = time.monotonic() - begin[0]
-        assert whole.status == 0, whole.said
+        alone, length = self._undisturbed(FIT)
         size = (alone / RUN / "checkpoints" / "last.ckpt").stat().st_size
         killed = Fault("fit: kill -9, then fit --resume")
         told = Fault("fit: SIGTERM, then fit --resume")
@@ -73,12 +68,9 @@ class Faults:
     def processes(self) -> list[Fault]:
         """A fit of two processes that loses the first or the second to ``kill -9``, then ``fit --resume``."""
         words = [*FIT, "--config", str(CONFIGS / "devices" / "ddp.yaml"), "--trainer.accelerator", "cpu"]
-        alone = self.place("alone")
-        begin = [0.0]
-        whole = stopped(words, alone, lambda process: self._begun(alone, process, begin))
-        length = time.monotonic() - begin[0]
-        assert whole.status == 0, whole.said
-        first, second = (Fault(f"fit: kill -9 of the {which} of two processes, then fit --resume") for which in ORDER)
+        alone, length = self._undisturbed(words)
+        names = (f"fit: kill -9 of the {which} of two processes, then fit --resume" for which in ("first", "second"))
+        first, second = map(Fault, names)
         for _ in range(self.tries):
             moment = self.draw.uniform(0, 0.95 * length)
             self._one_fit(words, first, alone, lambda p, m=moment: self._signal(p, m, signal.SIGKILL), (-9,))
@@ -91,6 +83,14 @@ class Faults:
             self._one_fit(words, second, alone, kill_second, range(1, 256))
         return [first, second]
 
+    def _undisturbed(self, words: Sequence[str]) -> tuple[Path, float]:
+        """The folder of a fit that is left alone, and its seconds from when it had begun."""
+        alone, begun = self.place("alone"), list[float]()
+        whole = stopped(words, alone, lambda process: begun.append(self._begun(alone, process)))
+        length = time.monotonic() - begun[0]
+        assert whole.status == 0, whole.said
+        return alone, length
+
     def _one_fit(
         self,
         words: Sequence[str],
@@ -101,7 +101,7 @@ class Faults:
         room: int | None = None,
     ) -> None:
         folder = self.place("fit")
-        ended = stopped(words, folder, lambda process: (self._begun(folder, process, [0.0]), stop(process)), room)
+        ended = stopped(words, folder, lambda process: (self._begun(folder, process), stop(process)), room)
         if ended.status == 0:
             return
         wrong = [] if ended.status in statuses else [f"status {ended.status}: {ended.last_line}"]
@@ -116,9 +116,9 @@ class Faults:
         fault.note(again, [*wrong, *differences(folder / RUN, alone / RUN)])
 
     @staticmethod
-    def _begun(folder: Path, process: object, begin: list[float]) -> None:
+    def _begun(folder: Path, process: object) -> float:
         wait_for(lambda: (folder / RUN / "config.yaml").is_file(), process)
-        begin[0] = time.monotonic()
+        return time.monotonic()
 
     @staticmethod
     def _signal(process: object, moment: float, number: int) -> None:
@@ -133,7 +133,7 @@ class Faults:
             folder, left = self.place("twice"), [0.0]
 
             def press(process: object, folder: Path = folder, left: list[float] = left) -> None:
-                self._begun(folder, process, [0.0])
+                self._begun(folder, process)
                 self._signal(process, self.draw.uniform(0, 1), signal.SIGINT)
                 self._signal(process, 0.1, signal.SIGINT)
                 left[0] = time.monotonic()
@@ -180,15 +180,14 @@ class Faults:
         fit = ["fit", "--config", str(CONFIGS / "best.yaml"), "--config", str(CONFIGS / "data" / "folder.yaml")]
         fit += ["--data.folder", str(alone / "pictures"), "--data.size", "16", "--data.cache_dir", "cache"]
         fit += ["--trainer.max_steps", "5", "--trainer.val_check_interval", "5"]
-        begin = [0.0]
-        whole = stopped(fit, alone, lambda process: self._cached(alone, process, begin))
+        whole = run(fit, alone)
         assert whole.status == 0, whole.said
         caching = Fault("first start on pictures: kill -9 while caching, then the same command")
         for _ in range(self.tries):
             folder = self.place("caching")
 
             def kill(process: object, folder: Path = folder) -> None:
-                self._cached(folder, process, [0.0])
+                wait_for(lambda: list(folder.glob("cache/**/*")), process)
                 self._signal(process, self.draw.uniform(0, 1), signal.SIGKILL)
 
             stopped(fit, folder, kill)
@@ -215,11 +214,6 @@ class Faults:
             full.said = again.last_line.replace(f"{folder}/", "")
             full.note(again, [] if again.status == 2 and _text(folder) == "former\n" else [again.last_line])
         return [caching, killed, full]
-
-    @staticmethod
-    def _cached(folder: Path, process: object, begin: list[float]) -> None:
-        wait_for(lambda: list(folder.glob("cache/**/*")), process)
-        begin[0] = time.monotonic()
 
 
 def _text(folder: Path) -> str:

@@ -107,10 +107,8 @@ def _run_as_rank(words: list[str], rank: int, count: int, port: int, output: str
 def run_script(script: Path, options: Sequence[str], folder: Path, limit: float = 120) -> Ended:
     """Run a script as ``python script options`` in the repository, forked from the same server."""
     output = folder / "said.txt"
-    process = _forked(_run_path, str(script), list(options), str(output))
-    process.join(limit)
-    assert process.exitcode is not None, "the process hangs"
-    return Ended(process.exitcode, output.read_text())
+    status = _status(_forked(_run_path, str(script), list(options), str(output)), limit)
+    return Ended(status, output.read_text())
 
 
 def _run_path(script: str, options: list[str], output: str) -> None:
@@ -129,6 +127,15 @@ def _forked(target: Callable[..., None], *args: Any) -> Any:
     return process
 
 
+def _status(process: Any, limit: float) -> int:
+    """How a process ended; one that hangs is killed."""
+    process.join(limit)
+    status: int | None = process.exitcode
+    process.kill()
+    assert status is not None, "the process hangs"
+    return status
+
+
 def _say_in(output: str) -> None:
     """Have both streams of this process write into a file."""
     stream = os.open(output, os.O_WRONLY | os.O_CREAT)
@@ -138,10 +145,7 @@ def _say_in(output: str) -> None:
 
 def run_alone(words: list[str], limit: float = 60) -> int:
     """The status with which a process of this command ends, forked from the same server."""
-    process = _forked(_run, words)
-    process.join(limit)
-    assert process.exitcode is not None, "the process hangs"
-    return process.exitcode
+    return _status(_forked(_run, words), limit)
 
 
 def _run(words: list[str]) -> None:

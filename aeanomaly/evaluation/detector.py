@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.thresholds import Calibration, Threshold
-from aeanomaly.outputs import Output
+from aeanomaly.outputs import IMAGE_COLUMNS, Output
 from aeanomaly.scores.base import Score
 
 
@@ -21,9 +21,6 @@ class Judgement(NamedTuple):
     score: Tensor  # (B,) float32, higher = more anomalous
     p_value: Tensor  # (B,) float32, how rare so high a score is among normal images
     decision: dict[str, Tensor]  # name of the threshold -> (B,) bool, whether the score lies above it
-
-
-_COLUMNS = ("index", "class", "is_anomaly", "path")  # of test_scores.csv, beside the scores
 
 
 class Detector(nn.Module):
@@ -42,7 +39,7 @@ class Detector(nn.Module):
                 if not isinstance(name, str) or not name or any(character in name for character in "/@. "):
                     wanted = "must be without any of / @ . and spaces, and text"
                     raise UserError(f"model.{kind}: the name {name!r} {wanted}")
-                if kind == "scores" and name in _COLUMNS:
+                if kind == "scores" and name in IMAGE_COLUMNS:
                     raise UserError(f"model.scores: {name!r} is another column of test_scores.csv; choose another name")
         before: set[str] = set()
         for name, score in scores.items():

@@ -7,10 +7,8 @@ import io
 import math
 from collections.abc import Sequence
 
-from aeanomaly.outputs import Evaluation
+from aeanomaly.outputs import PATH, Evaluation
 from aeanomaly.runs.formula import harmless
-
-PATH = "path"  # the last column, where images have files
 
 
 def scores_csv(evaluation: Evaluation, paths: Sequence[str] = (), decisions: bool = False) -> str:
