@@ -19,6 +19,7 @@ from tests.every_part import SCORES, scores_of
 from tests.processes import DDP, run_forked
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_every_score_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
     """The net offers whatever a score reads, and is not trained, so that both runs fit to the same weights."""

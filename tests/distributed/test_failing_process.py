@@ -10,7 +10,10 @@ import pytest
 
 from tests.processes import DDP, run_commands, run_forked
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="looks after process groups, and forks")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="looks after process groups, and forks"),
+]
 
 
 def failing(rank: int, hook: str, how: str, stuck: bool = False, epoch: int = 0) -> list[str]:

@@ -16,6 +16,7 @@ from tests.distributed.test_ddp import assert_same_figures_alone, read
 from tests.processes import DDP, run_forked
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_pixel_metrics_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
     net = Untrained((1, 8, 8), OrientedGradients(scales=[1], grid=6))

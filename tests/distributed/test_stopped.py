@@ -12,7 +12,7 @@ import torch
 from tests.commands.fit.test_resume import sending
 from tests.processes import DDP, run_commands
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="looks after process groups")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="looks after process groups")]
 
 
 def test_a_signal_to_one_process_stops_all_with_a_checkpoint(tmp_path: Path) -> None:

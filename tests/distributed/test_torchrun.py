@@ -13,7 +13,7 @@ from tests.distributed.test_ddp import assert_same_figures_alone, read
 from tests.distributed.test_failing_process import failing
 from tests.processes import DDP, Ended, free_port, run_commands
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="looks after process groups")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="looks after process groups")]
 
 # Of 360 test images in batches of 359, one node has none in the second batch. The checkpoint of every epoch is kept.
 KEEP_ALL = {"filename": "all-{epoch:02d}", "save_top_k": -1}

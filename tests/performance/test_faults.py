@@ -13,6 +13,7 @@ from tests.performance.scripts import BENCHMARKS, cells, load
 from tests.processes import run_script
 
 
+@pytest.mark.slow
 def test_faults(tmp_path: Path) -> None:
     options = ["--tries", "1", "--only", "twice", "--folder", str(tmp_path)]
     ended = run_script(BENCHMARKS / "faults.py", options, tmp_path)

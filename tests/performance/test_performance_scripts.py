@@ -25,6 +25,7 @@ from tests.every_part import classes_of
 from tests.performance.scripts import BENCHMARKS, cells, load
 from tests.processes import run_script
 
+pytestmark = pytest.mark.slow
 PAGE = REPOSITORY / "docs" / "performance.md"
 
 

@@ -17,6 +17,8 @@ from aeanomaly.commands.main import main
 from tests.commands.benchmark.small_grid import CALLBACKS, OVERRIDES, words, write_grid
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 
 def children(pid: int) -> list[int]:
     command = ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="]
