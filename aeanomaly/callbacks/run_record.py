@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,6 +113,9 @@ class RunRecord(L.Callback):
         if trainer.ckpt_path:  # otherwise the weights at hand were tested, not those of a checkpoint
             self.record = {name: value for name, value in self.record.items() if not name.startswith("val/")}
             values |= module.checkpoint_metrics
+            logger = _run_logger(trainer)
+            if logger is not None:  # `find_checkpoint` reads it
+                values["checkpoint"] = Path(os.path.relpath(trainer.ckpt_path, logger.log_dir)).as_posix()
         evaluation = module.evaluation()
         for score, thresholds in evaluation.thresholds.items():
             values |= {f"threshold/{score}@{name}": v for name, v in thresholds.items() if not math.isnan(v)}

@@ -166,7 +166,7 @@ def _without_key(message: str) -> str:
         return f"{without[1]} needs a value; one that begins with - is given as {without[1]}=VALUE, with its full key"
     if unknown := re.search(r"does not accept option '([^']+)'", message):
         return f"a config has {unknown[1]}, which is no option"
-    if message.startswith("unrecognized arguments:") and not message.strip(" -").endswith(":"):
+    if message.startswith("unrecognized arguments: "):
         return message
     lines = [line.strip(" -\t") for line in message.splitlines() if line.strip()]
     return "; ".join(line.rstrip(":;") for line in lines)

@@ -191,7 +191,9 @@ def run_of_checkpoint(path: Path) -> Path | None:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint at a path; of a run's directory the one that was tested, ``best*.ckpt``, else ``last.ckpt``.
+    """The checkpoint at a path; of a run's directory the one that was tested, as its metrics.json says.
+
+    In a directory that does not say so, as that of a run not yet tested, it is ``best*.ckpt``, else ``last.ckpt``.
 
     Raises:
         UserError: if there is none, or it is not clear which.
@@ -200,13 +202,19 @@ def find_checkpoint(path: Path) -> Path:
         if not path.is_file():
             raise UserError(f"there is no run or checkpoint {str(path)!r}")
         return path
+    tested = (_read(path / _METRICS, _record, []) or {}).get("checkpoint")
+    if isinstance(tested, str):
+        found = Path(os.path.normpath(path / tested))
+        if not found.is_file():
+            raise UserError(f"the checkpoint that was tested is not in {found.parent} any more: {found.name}")
+        return found
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     for pattern in ("best*.ckpt", "last.ckpt", "[!.]*.ckpt"):  # a hidden one is of a process that was killed
-        found = sorted(folder.glob(pattern))
-        if len(found) > 1:
-            raise UserError(f"{folder} has several checkpoints, name one: {', '.join(file.name for file in found)}")
-        if found:
-            return found[0]
+        files = sorted(folder.glob(pattern))
+        if len(files) > 1:
+            raise UserError(f"{folder} has several checkpoints, name one: {', '.join(file.name for file in files)}")
+        if files:
+            return files[0]
     raise UserError(f"no checkpoint in {path}: name one, or a run that has its checkpoints/")
 
 

@@ -192,6 +192,13 @@ def test_which_checkpoint_of_a_run(tmp_path: Path) -> None:
     (folder / "best-epoch=03.ckpt").touch()
     with pytest.raises(UserError, match="several checkpoints, name one: best-epoch=02"):
         find_checkpoint(tmp_path)
+    (tmp_path / "metrics.json").write_text('{"checkpoint": "checkpoints/other.ckpt"}')
+    assert find_checkpoint(tmp_path) == folder / "other.ckpt"
+    (folder / "other.ckpt").unlink()
+    with pytest.raises(
+        UserError, match=r"that was tested is not in .*checkpoints any more: other\.ckpt"
+    ):
+        find_checkpoint(tmp_path)
 
 
 class CroppedDigits(Digits):

@@ -34,7 +34,8 @@ def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -
             "allocate memory|size.* overflow|Overflow when unpacking", text
         ):
             wanted = re.search(r"tried to allocate ([\w.]+ \w+)", text, re.IGNORECASE)
-            return "not enough memory" + (f" for {wanted[1]}" if wanted else "") + ": make the net or the batch smaller"
+            wants = f" for {wanted[1]}" if wanted else ""
+            return f"not enough memory{wants}: make the net, the batch or the images smaller"
         if text.startswith("Error(s) in loading state_dict"):
             detail = text.partition(": ")[2]
             return f"the checkpoint is of another net, or of another program: {detail[:160]}"

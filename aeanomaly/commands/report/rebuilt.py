@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from pathlib import Path
 
 import torch
 
@@ -13,6 +12,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.page.gallery import Gallery, make_gallery
 from aeanomaly.page.scored import ScoredRun
 from aeanomaly.runs.checkpoints import read_checkpoint
+from aeanomaly.runs.reading import find_checkpoint
 
 # Only net, scores and data matter here, on whatever device there is.
 _PLAIN = ("logger=false", "callbacks=[]", "accelerator=cpu", "devices=1", "num_nodes=1", "strategy=auto")
@@ -34,27 +34,16 @@ def gallery_of(scored: ScoredRun, images: int) -> Gallery:
         UserError: if data or checkpoint are gone, or no longer what they were.
     """
     path = scored.run.path
-    checkpoint = tested_checkpoint(scored)
+    checkpoint = find_checkpoint(path)
+    content = read_checkpoint(checkpoint)
+    if content.get("val_metrics", {}).get("val/loss") != scored.run.values.get("val/loss"):
+        raise UserError(f"{checkpoint} is not the checkpoint that was tested")
     words = ["--config", str(path / "config.yaml"), "--ckpt_path", str(checkpoint)]
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # what a source says when it serves
             cli = RebuiltCLI("test", [*words, *(f"--trainer.{option}" for option in _PLAIN)])
             cli.datamodule.setup("test")
-        cli.model.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+        cli.model.load_state_dict(content["state_dict"])
         return make_gallery(cli.model.detector, cli.datamodule, scored, images, torch.device("cpu"))
     except (ImportError, OSError, RuntimeError, LookupError, ValueError) as error:
         raise UserError(" ".join(str(error).split())) from error
-
-
-def tested_checkpoint(scored: ScoredRun) -> Path:
-    """The checkpoint whose validation is that of the record.
-
-    Raises:
-        UserError: if there is none in the run's directory.
-    """
-    loss = scored.run.values.get("val/loss")
-    files = sorted(scored.run.path.glob("checkpoints/[!.]*.ckpt"))
-    for file in files:
-        if loss is not None and read_checkpoint(file).get("val_metrics", {}).get("val/loss") == loss:
-            return file
-    raise UserError(f"the checkpoint that was tested is not in {scored.run.path / 'checkpoints'}")

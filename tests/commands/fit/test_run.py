@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from aeanomaly.commands.main import main
+from aeanomaly.runs.reading import find_checkpoint
 from aeanomaly.training.module import LitAutoencoder
 from tests.conftest import REPOSITORY
 
@@ -181,7 +182,9 @@ def test_a_threshold_can_be_changed_when_a_checkpoint_is_tested(run_dir: Path, t
     last = str(run_dir / "checkpoints" / "last.ckpt")
     words = ["test", "--ckpt_path", last, "--trainer.default_root_dir", str(tmp_path)]
     assert main([*words, "--model.thresholds.fixed.value", "5", "--model.thresholds.alarm5.alpha", "0.2"]) == 0
-    metrics = yaml.safe_load((tmp_path / "lightning_logs" / "version_0" / "metrics.json").read_text())
+    tested = tmp_path / "lightning_logs" / "version_0"
+    assert find_checkpoint(tested).samefile(last)
+    metrics = yaml.safe_load((tested / "metrics.json").read_text())
     assert metrics["threshold/reconstruction@fixed"] == 5
     assert 0.7 < metrics["test/normal_accuracy/reconstruction@alarm5"] < 0.9
 
@@ -191,6 +194,7 @@ def test_val_figures_are_those_of_the_tested_checkpoint(run_dir: Path, metrics: 
     assert best["val_metrics"]
     for name, value in best["val_metrics"].items():
         assert metrics[name] == value
+    assert metrics["checkpoint"] == f"checkpoints/{next((run_dir / 'checkpoints').glob('best-*.ckpt')).name}"
 
 
 def test_scores_fitted_at_the_end_are_in_the_tested_checkpoint(fit: Callable[..., Path]) -> None:
