@@ -195,9 +195,7 @@ def test_which_checkpoint_of_a_run(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text('{"checkpoint": "checkpoints/other.ckpt"}')
     assert find_checkpoint(tmp_path) == folder / "other.ckpt"
     (folder / "other.ckpt").unlink()
-    with pytest.raises(
-        UserError, match=r"that was tested is not in .*checkpoints any more: other\.ckpt"
-    ):
+    with pytest.raises(UserError, match=r"that was tested is not in .*checkpoints any more: other\.ckpt"):
         find_checkpoint(tmp_path)
 
 
