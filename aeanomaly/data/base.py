@@ -12,7 +12,8 @@ from torch import Tensor
 
 from aeanomaly.data.checks import checked
 from aeanomaly.data.loading import BatchesInOrder, IndexBatches, IndexLoader, index_loader
-from aeanomaly.data.splits import Class, Split, anomalous_classes, development_images, split_training_set, which_classes
+from aeanomaly.data.parts import divide
+from aeanomaly.data.splits import Class, anomalous_classes, which_classes
 from aeanomaly.data.table import Arrays as Arrays  # sources know it from here
 from aeanomaly.data.table import ImageTable, Rows
 from aeanomaly.errors import UserError
@@ -93,8 +94,8 @@ class OneClassDataModule(L.LightningDataModule):
         """The whole labelled data set; called once per process, after `prepare_data`."""
         raise NotImplementedError(f"{type(self).__name__} must define load()")
 
-    def will_read(self, part: str) -> Callable[[Tensor], None] | None:
-        """What to tell the rows of the array of ``train``, ``val`` or ``test`` that are read next; None if nobody."""
+    def will_read(self, array: str) -> Callable[[Tensor], None] | None:
+        """What to tell the rows of the array ``train`` or ``test`` that are read next; None if nobody."""
         return None
 
     def exclude_line(self, path: str) -> str | None:
@@ -112,44 +113,26 @@ class OneClassDataModule(L.LightningDataModule):
         arrays = checked(self.load(), self.source)
         labels, names = torch.cat([arrays.train_labels, arrays.test_labels]), arrays.class_names
         anomalous = anomalous_classes(labels, self.normal_classes, self.anomaly_classes, names, self.needs_anomalies)
-        mask = torch.isin(arrays.train_labels, anomalous)
-        test_images, test_labels, test_rows, test_file = arrays.test_images, arrays.test_labels, None, "test"
-        used = torch.arange(len(mask))  # the rest takes no part in training and validation
-        if self.test_on == "development":
-            held_out = development_images(arrays.train_labels)
-            tested = held_out if arrays.left_out is None else held_out & ~arrays.left_out
-            used, test_rows = (~held_out).nonzero().squeeze(1), tested.nonzero().squeeze(1)
-            test_images, test_labels, test_file = arrays.train_images, arrays.train_labels[test_rows], "train"
-            if self.trainer is None or self.trainer.is_global_zero:
-                log.warning(
-                    "data.test_on is development: %d training images take the place of the test images. Their values "
-                    "are for choosing, not for reporting.",
-                    len(test_rows),
-                )
-        split = split_training_set(mask[used], self.val_fraction, self.contamination, self.split_seed)
-        split = Split(used[split.train], used[split.val_normal], used[split.val_anomaly])
-        if arrays.left_out is not None:
-            split = split.without(arrays.left_out)
-        # Normal images first, so that the order of the normals does not depend on the anomalies beside them.
-        val = torch.cat([split.val_normal, split.val_anomaly])
-        train_labels, val_labels = arrays.train_labels[split.train], arrays.train_labels[val]
-        parts = (
-            ("train", arrays.train_images, train_labels, split.train, "train"),
-            ("val", arrays.train_images, val_labels, val, "val"),
-            ("test", test_images, test_labels, test_rows, test_file),
-        )
+        mask, development = torch.isin(arrays.train_labels, anomalous), self.test_on == "development"
+        self.split, parts = divide(arrays, mask, self.val_fraction, self.contamination, self.split_seed, development)
         self._tables = {
-            part: ImageTable(images, labels, torch.isin(labels, anomalous), rows, self.will_read(file))
-            for part, images, labels, rows, file in parts
+            name: ImageTable(
+                part.images, part.labels, torch.isin(part.labels, anomalous), part.rows, self.will_read(part.array)
+            )
+            for name, part in parts.items()
         }
-        self.split: Split = split
         self.class_names: Sequence[str] | None = names
-        self.test_masks = arrays.test_masks if test_file == "test" else None
+        self.test_masks = None if development else arrays.test_masks
         if arrays.paths is not None:
-            paths = {**arrays.paths, "val": arrays.paths["train"]}
-            self.paths = {part: Rows(paths[file], rows) for part, _, _, rows, file in parts}
+            self.paths = {name: Rows(arrays.paths[part.array], part.rows) for name, part in parts.items()}
             if arrays.left_out is not None:
                 self.paths["left_out"] = Rows(arrays.paths["train"], arrays.left_out.nonzero().squeeze(1))
+        if development and (self.trainer is None or self.trainer.is_global_zero):
+            log.warning(
+                "data.test_on is development: %d training images take the place of the test images. Their values are "
+                "for choosing, not for reporting.",
+                len(parts["test"].labels),
+            )
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -11,19 +11,17 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from aeanomaly.callbacks.fit_scores import FitScores
 from aeanomaly.callbacks.interrupt import Interrupt
-from aeanomaly.callbacks.progress import Progress
-from aeanomaly.callbacks.report import Report
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.image_shape import ANY_SHAPE, fill_image_shape
 from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.refused import refuse_callbacks, refuse_no_validation
 from aeanomaly.commands.fit.report import RunConfig, print_report
+from aeanomaly.commands.fit.run_callbacks import give_checkpoints_a_folder, progress, without_what_is_unused
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.fit.unbuilt import why_not_built
 from aeanomaly.commands.fit.values import refuse_out_of_range
@@ -43,7 +41,7 @@ from aeanomaly.runs.checkpoints import (
     replace_state,
     version_to_continue,
 )
-from aeanomaly.runs.logger import RunLogger, claim_version
+from aeanomaly.runs.logger import RunLogger
 from aeanomaly.runs.reading import version_of
 from aeanomaly.runs.whole_checkpoints import WholeCheckpoints
 from aeanomaly.training.module import LitAutoencoder
@@ -155,7 +153,6 @@ class AnomalyCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         """The configured trainer, with a run directory unless logging is off or done otherwise."""
-        callbacks = [*callbacks, *self.own_callbacks()]
         path = self.config_init[self.subcommand].get("ckpt_path")
         leaves_nothing = config.get("fast_dev_run") or config.get("barebones")
         if config.get("logger") in (None, True) and not leaves_nothing:
@@ -167,16 +164,8 @@ class AnomalyCLI(LightningCLI):
             if self.logger.continued:  # its checkpoints are there on purpose
                 self.logger.go_on_from(self.steps_done)
                 warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        if self.subcommand != "fit":  # nothing is trained, so there is nothing to keep, nor to be warned about
-            warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
-            config["enable_checkpointing"] = False
-            config["callbacks"] = [c for c in config.get("callbacks") or [] if not isinstance(c, Checkpoint)]
-        if not self.page:
-            config["callbacks"] = [c for c in config.get("callbacks") or [] if not isinstance(c, Report)]
-        shown_by_another = any(isinstance(callback, ProgressBar) for callback in config.get("callbacks") or [])
-        if config.get("enable_progress_bar") is not False and not config.get("barebones") and not shown_by_another:
-            callbacks.append(Progress())
-        trainer = super()._instantiate_trainer(config, callbacks)
+        without_what_is_unused(config, self.command, self.page)
+        trainer = super()._instantiate_trainer(config, [*callbacks, *self.own_callbacks(), *progress(config)])
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # neither the config nor the strategy has its own
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         if self.logger is not None and self.logger.continued and path and trainer.is_global_zero:
@@ -184,17 +173,8 @@ class AnomalyCLI(LightningCLI):
         if trainer.world_size > 1:
             end_together(trainer)
         if trainer.logger is None and not leaves_nothing and trainer.is_global_zero:
-            self._give_checkpoints_a_folder(trainer)
+            self.unlogged = give_checkpoints_a_folder(trainer)
         return trainer
-
-    def _give_checkpoints_a_folder(self, trainer: Trainer) -> None:
-        """Without a logger there is no run directory, and checkpoints of all runs would lie in one folder."""
-        callbacks = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.dirpath is None]
-        if callbacks:
-            root = Path(trainer.default_root_dir, "checkpoints")
-            self.unlogged = root / f"version_{claim_version(root)}"
-        for callback in callbacks:  # the other devices are told by the callback
-            callback.dirpath = str(self.unlogged)
 
     def discard_run(self) -> None:
         """Remove the directory of a run without any result."""

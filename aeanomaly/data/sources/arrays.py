@@ -80,9 +80,9 @@ class ArrayFiles(OneClassDataModule):
                     "no data set; begin again"
                 )
 
-    def will_read(self, part: str) -> Callable[[Tensor], None] | None:
+    def will_read(self, array: str) -> Callable[[Tensor], None] | None:
         """Have the images of a batch, or of several, fetched all at once before they are read one after the other."""
-        return self._mapped["test" if part == "test" else "train"].will_read if self.memory_map else None
+        return self._mapped[array].will_read if self.memory_map else None
 
     @property
     def source(self) -> str:

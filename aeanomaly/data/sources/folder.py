@@ -121,9 +121,9 @@ class PictureFolder(OneClassDataModule):
                 self._announce(self._arrays)
         return self._arrays
 
-    def will_read(self, part: str) -> Callable[[Tensor], None] | None:
+    def will_read(self, array: str) -> Callable[[Tensor], None] | None:
         """Have the images of a batch, or of several, fetched all at once before they are read one after the other."""
-        return self._mapped["test" if part == "test" else "train"].will_read
+        return self._mapped[array].will_read
 
     def exclude_line(self, path: str) -> str:
         return line_of(path, self.folder)
