@@ -26,7 +26,7 @@ import aeanomaly
 from aeanomaly.commands.export import formats
 from aeanomaly.commands.export.command import SUFFIXES
 from aeanomaly.commands.main import main
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 
 CONFIGS = HERE.parent / "configs"
 HEADER = (

@@ -16,7 +16,7 @@ from lightning.pytorch.cli import instantiate_module
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.runs.checkpoints import read_checkpoint
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 from aeanomaly.training.module import LitAutoencoder
 
 TRUSTED = ("aeanomaly", "torch", "torchvision", "lightning")

@@ -14,7 +14,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
-from aeanomaly.runs.reading import LOGS, read_run, run_of_checkpoint, version_of
+from aeanomaly.runs.finding import LOGS, run_of_checkpoint, version_of
+from aeanomaly.runs.reading import read_run
 
 # Options of the model that may differ from those in a checkpoint: two change nothing but the speed, and thresholds
 # follow from the scores of normal images that the checkpoint holds.

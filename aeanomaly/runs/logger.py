@@ -17,8 +17,8 @@ from typing_extensions import override
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.event_files import date_before
+from aeanomaly.runs.finding import LOGS
 from aeanomaly.runs.lock import hold
-from aeanomaly.runs.reading import LOGS
 
 
 class RunLogger(TensorBoardLogger):

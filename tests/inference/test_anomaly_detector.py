@@ -20,7 +20,7 @@ from aeanomaly.data.sources.digits import Digits
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.inference.images import ahead
 from aeanomaly.models.dense import DenseAutoencoder
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 from aeanomaly.scores.fusion import Fusion
 from aeanomaly.scores.kmeans import KMeans
 from aeanomaly.scores.reconstruction import ReconstructionError

@@ -19,7 +19,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.inference.anomaly_detector import load
 from aeanomaly.inference.restoring import restore
 from aeanomaly.models.dense import DenseAutoencoder
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 from aeanomaly.training.module import LitAutoencoder
 
 Change = Callable[[dict[str, Any]], object]
@@ -176,27 +176,6 @@ def test_an_older_checkpoint_serves_where_its_net_knows_the_shape(
 def _without_shape(self: Any, name: str, value: Any) -> None:
     if name != "image_shape":
         torch.nn.Module.__setattr__(self, name, value)
-
-
-def test_which_checkpoint_of_a_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no run or checkpoint"):
-        find_checkpoint(tmp_path / "nothing")
-    with pytest.raises(UserError, match="no checkpoint in"):
-        find_checkpoint(tmp_path)
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    for name in ("other", "last", "best-epoch=02"):
-        (folder / f"{name}.ckpt").touch()
-        assert find_checkpoint(tmp_path).stem == name
-        assert find_checkpoint(folder).stem == name
-    (folder / "best-epoch=03.ckpt").touch()
-    with pytest.raises(UserError, match="several checkpoints, name one: best-epoch=02"):
-        find_checkpoint(tmp_path)
-    (tmp_path / "metrics.json").write_text('{"checkpoint": "checkpoints/other.ckpt"}')
-    assert find_checkpoint(tmp_path) == folder / "other.ckpt"
-    (folder / "other.ckpt").unlink()
-    with pytest.raises(UserError, match=r"that was tested is not in .*checkpoints any more: other\.ckpt"):
-        find_checkpoint(tmp_path)
 
 
 class CroppedDigits(Digits):

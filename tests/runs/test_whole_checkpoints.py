@@ -12,7 +12,7 @@ from lightning.pytorch.plugins import AsyncCheckpointIO, TorchCheckpointIO
 
 from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
 from aeanomaly.errors import UserError
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 from aeanomaly.runs.whole_checkpoints import WholeCheckpoints
 from tests.conftest import DEBUG
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from aeanomaly.commands.benchmark.grid import Cell
 from aeanomaly.commands.fit.logged import fit_logged
 from aeanomaly.errors import UserError
-from aeanomaly.runs.reading import LOGS, Run, read_run
+from aeanomaly.runs.finding import LOGS
+from aeanomaly.runs.reading import Run, read_run
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:

@@ -21,7 +21,7 @@ from aeanomaly.commands.benchmark.results import collect, kept_rows, named_score
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config, write_whole
-from aeanomaly.runs.reading import LOGS
+from aeanomaly.runs.finding import LOGS
 
 _DESCRIPTION = """\
 Run a grid of fits (classes x methods x seeds) and make the tables and figures of it. Finished cells are skipped, so the

@@ -17,7 +17,8 @@ from aeanomaly.commands.parser import CommandParser
 from aeanomaly.commands.tables import print_whole
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
-from aeanomaly.runs.reading import LOGS, find_runs, read_run
+from aeanomaly.runs.finding import LOGS, find_runs
+from aeanomaly.runs.reading import read_run
 
 _FORMATS: dict[str, Callable[[Comparison], str]] = {"csv": to_csv, "markdown": to_markdown, "json": to_json}
 

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 
 from aeanomaly.errors import UserError, suggestion
 from aeanomaly.evaluation.metric_name import MetricName
-from aeanomaly.runs.reading import Run, Value, natural_order
+from aeanomaly.runs.finding import natural_order
+from aeanomaly.runs.reading import Run, Value
 
 
 def choose_metrics(runs: Iterable[Run], wanted: Sequence[str] | None = None) -> list[str]:

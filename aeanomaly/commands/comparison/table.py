@@ -17,8 +17,9 @@ from aeanomaly.commands.comparison.columns import (
     matching,
 )
 from aeanomaly.errors import UserError
+from aeanomaly.runs.finding import natural_order, run_names
 from aeanomaly.runs.hyperparameters import short_key
-from aeanomaly.runs.reading import Run, Value, natural_order, run_names
+from aeanomaly.runs.reading import Run, Value
 from aeanomaly.runs.statistics import Spread, summarize
 
 # One run, or the runs that grouping folds into one, by column. Under full names, a `Spread` of each metric shown that a

@@ -17,7 +17,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.inference.restoring import restore
 from aeanomaly.runs.files import written_whole
-from aeanomaly.runs.reading import find_checkpoint, run_of_checkpoint
+from aeanomaly.runs.finding import find_checkpoint, run_of_checkpoint
 
 _CHECKED = 56  # images
 

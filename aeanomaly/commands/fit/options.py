@@ -9,7 +9,7 @@ from typing import Any
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
-from aeanomaly.runs.reading import run_of_checkpoint
+from aeanomaly.runs.finding import run_of_checkpoint
 
 
 def option(key: str, value: Any) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
-from aeanomaly.runs.reading import LOGS, find_runs, read_run, version_of
+from aeanomaly.runs.finding import LOGS, find_runs, version_of
+from aeanomaly.runs.reading import read_run
 
 
 def resumed_run(options: Sequence[str]) -> tuple[Path | None, list[str]]:

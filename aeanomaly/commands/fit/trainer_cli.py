@@ -41,8 +41,8 @@ from aeanomaly.runs.checkpoints import (
     replace_state,
     version_to_continue,
 )
+from aeanomaly.runs.finding import version_of
 from aeanomaly.runs.logger import RunLogger
-from aeanomaly.runs.reading import version_of
 from aeanomaly.runs.whole_checkpoints import WholeCheckpoints
 from aeanomaly.training.module import LitAutoencoder
 

@@ -14,7 +14,7 @@ from aeanomaly.commands.parser import CommandParser
 from aeanomaly.commands.predict.listing import Listing
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import refuse_special_file
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 
 _DESCRIPTION = """\
 Score pictures with a checkpoint, which is all that is needed: it holds net, scores and calibration. They are brought to

@@ -13,7 +13,8 @@ from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.page.choice import IMAGES
 from aeanomaly.runs.files import write_whole
-from aeanomaly.runs.reading import Run, find_runs, read_run, run_names
+from aeanomaly.runs.finding import find_runs, run_names
+from aeanomaly.runs.reading import Run, read_run
 
 _LARGE = 5_000_000  # bytes
 _DESCRIPTION = """\

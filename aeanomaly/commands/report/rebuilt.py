@@ -12,7 +12,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.page.gallery import Gallery, make_gallery
 from aeanomaly.page.scored import ScoredRun
 from aeanomaly.runs.checkpoints import read_checkpoint
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 
 # Only net, scores and data matter here, on whatever device there is.
 _PLAIN = ("logger=false", "callbacks=[]", "accelerator=cpu", "devices=1", "num_nodes=1", "strategy=auto")

@@ -11,7 +11,7 @@ from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
-from aeanomaly.runs.reading import LOGS
+from aeanomaly.runs.finding import LOGS
 
 # The sweep decides where a trial writes, and every trial is trained from its start.
 _OURS = ("config", "ckpt_path", "print_config", "trainer.default_root_dir", "trainer.logger", "trainer.fast_dev_run")

@@ -18,8 +18,8 @@ from aeanomaly.commands.sweep.plan import Plan, plain_key
 from aeanomaly.commands.sweep.study import ended
 from aeanomaly.commands.tables import print_whole
 from aeanomaly.runs.files import read_config, write_whole
+from aeanomaly.runs.finding import LOGS
 from aeanomaly.runs.hyperparameters import short_key
-from aeanomaly.runs.reading import LOGS
 
 
 def parameters(params: Mapping[str, Any]) -> str:

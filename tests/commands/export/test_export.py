@@ -17,7 +17,7 @@ from torch import Tensor
 
 from aeanomaly.commands.main import main
 from aeanomaly.outputs import Output
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 from aeanomaly.scores.reconstruction import ReconstructionError
 from tests.commands.export.conftest import Scored, opened
 from tests.conftest import REPOSITORY

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from aeanomaly.commands.main import main
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 from tests.commands.predict.conftest import read_rows
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from aeanomaly.commands.main import main
-from aeanomaly.runs.reading import find_checkpoint
+from aeanomaly.runs.finding import find_checkpoint
 from tests.commands.predict.conftest import read_rows
 
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from aeanomaly.commands.main import main
-from aeanomaly.runs.reading import find_runs, read_run
+from aeanomaly.runs.finding import find_runs
+from aeanomaly.runs.reading import read_run
 from tests.commands.sweep.parts import study_of, sweep
 from tests.conftest import REPOSITORY
 
