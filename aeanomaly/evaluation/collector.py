@@ -82,13 +82,14 @@ class Collector:
         """Everything gathered, with thresholds and metrics.
 
         In a pass that fits, every device first calibrates by the same normal images. Scores that put others together
-        come last, because they need the calibration of these.
+        come last, because they need the calibration of these; they are calibrated by what they give to each normal
+        image when it is measured by the other ones, as a new image is.
         """
         columns = self._local_columns() | self._deferred_scores()
         gathered = gather_in_order(columns, columns["index"], strategy)
         rows = {name: column.cpu() for name, column in gathered.items()}
         evaluation = Evaluation({}, {}, rows["code"], rows["label"], rows["is_anomaly"], rows["index"])
-        standardised = Output.from_tensors({})
+        standardised = by_others = Output.from_tensors({})
         for name, module in self.detector.score_modules.items():
             if name in self._fused and all(field in standardised.tensors() for field in module.reads):
                 rows[f"scores.{name}"] = self.detector.score(name, standardised)
@@ -97,8 +98,9 @@ class Collector:
             scores, calibration = rows[f"scores.{name}"], self.detector.calibration(name)
             evaluation.scores[name] = scores
             if self.fits:
-                normal = evaluation.normal(name)
+                normal = self.detector.score(name, by_others) if name in self._fused else evaluation.normal(name)
                 calibration.fit(normal[1::2] if self.detector.fitted_on_half(name) else normal)
+                by_others = by_others.extended({f"scores.{name}": calibration.standardised_by_others(normal)})
             standardised = standardised.extended({f"scores.{name}": calibration.standardised(scores)})
             thresholds = self.detector.threshold_values(name)
             evaluation.thresholds[name] = thresholds

@@ -60,7 +60,9 @@ class FalseAlarmRate(Threshold):
     held-out ones are exchangeable and the score was not fitted on the latter, the chance that the new image is
     flagged is at most ``alpha``, whatever the distribution of the scores (Vovk, Gammerman and Shafer, Algorithmic
     Learning in a Random World, 2005). The guarantee is over the draw of held-out and new images together. A score that
-    is fitted on held-out images (KMeans here) is fitted on one half of them, and n is the number of the others.
+    is fitted on held-out images (KMeans here) is fitted on one half of them, and n is the number of the others. For a
+    fusion, whose parts are measured by the mean and deviation of the held-out images, each of these is measured by the
+    others; the guarantee is then no theorem, but simulations stay below ``alpha``, the further the smaller n.
 
     Args:
         alpha: the largest acceptable false alarm rate, in (0, 1).
@@ -117,13 +119,32 @@ class Calibration(Fitted):
         """
         if not self.fitted:
             return torch.full_like(scores, torch.nan)
-        normal = self.normal_scores.to(scores.device)
-        # Chosen number by number rather than by an `if`, so that a graph can be made of it.
-        positive, least = normal[0] > 0, normal[0] / 1000
-        scores = torch.where(positive, scores.clamp_min(least).log(), scores)
-        normal = torch.where(positive, normal.log(), normal)
+        normal = self._unbounded(self.normal_scores.to(scores.device))
         spread = normal.std() if len(normal) > 1 else normal.new_ones(())
-        return (scores - normal.mean()) / spread.clamp_min(1e-12)
+        return (self._unbounded(scores) - normal.mean()) / spread.clamp_min(1e-12)
+
+    def standardised_by_others(self, scores: Tensor) -> Tensor:
+        """(N,) as `standardised`, for scores that are themselves among the normal ones, each left out of its own scale.
+
+        A new image has no part in the mean and deviation that it is measured by. Nor may the images that it is to be
+        compared with: of few, each draws the mean towards itself, and looks more normal than a new one.
+        """
+        count = len(self.normal_scores)
+        if count < 3:
+            return self.standardised(scores)
+        normal, own = (self._unbounded(some).double() for some in (self.normal_scores.to(scores.device), scores))
+        centre = normal.mean()  # sums of squares of small numbers lose no digits
+        normal, own = normal - centre, own - centre
+        mean = (normal.sum() - own) / (count - 1)
+        squares = normal.square().sum() - own.square() - (count - 1) * mean.square()
+        spread = (squares / (count - 2)).clamp_min(0).sqrt()
+        return ((own - mean) / spread.clamp_min(1e-12)).float()
+
+    def _unbounded(self, scores: Tensor) -> Tensor:
+        """Logarithms, where all normal scores are positive, or else the scores themselves."""
+        # Chosen number by number rather than by an `if`, so that a graph can be made of it.
+        least = self.normal_scores[0].to(scores.device)
+        return torch.where(least > 0, scores.clamp_min(least / 1000).log(), scores)
 
     def p_value(self, scores: Tensor) -> Tensor:
         """(B,) float32: how rare a score this high is among normal images, (1 + those at least as high) / (1 + N).
