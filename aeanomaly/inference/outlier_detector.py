@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from typing_extensions import Self
 
 from aeanomaly import models, scores
 from aeanomaly.evaluation.detector import Detector
+from aeanomaly.evaluation.thresholds import conformal_rank
 from aeanomaly.models.base import Autoencoder
 from aeanomaly.scores.base import Score
 from aeanomaly.training.running_loss import total
@@ -29,7 +31,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
 
     It fits into pipelines and searches. Rows are images, flattened, or features; these are brought to 0..1 by the range
     of each, images by that of all pixels. A share of the rows is not trained on: it shows what is a high score, so that
-    about ``alpha`` of new normal rows are flagged.
+    at most ``alpha`` of new normal rows are flagged, in the mean over many fits, where the share has at least
+    1/alpha - 1 rows. A score that is fitted on held-out rows, such as KMeans, leaves half of them for that.
 
     Args:
         net: name of a class of `aeanomaly.models`, made for the shape of the images; or whatever makes a net of that
@@ -89,14 +92,13 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         images = self._images(rows, shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.randint(2**31 - 1)))
-            net = getattr(models, self.net)(shape) if isinstance(self.net, str) else self.net(shape)
-            kind = self.anomaly_score
-            score = getattr(scores, kind)() if isinstance(kind, str) else kind()
+            net = _named("net", self.net, models)(shape)
+            score = _named("anomaly_score", self.anomaly_score, scores)()
             self._train(net, images[order[held_out:]])
             self.detector_ = Detector(net, {"score": score}, {}).eval()
             self._calibrate(images[order[held_out:]], images[order[:held_out]])
-        normal = self.detector_.calibration("score").normal_scores.numpy()
-        self.offset_ = -float(np.quantile(normal, 1 - self.alpha, method="higher"))
+        normal = self.detector_.calibration("score").normal_scores
+        self.offset_ = -float(normal[min(conformal_rank(len(normal), self.alpha), len(normal)) - 1])
         return self
 
     def _train(self, net: Autoencoder, images: Tensor) -> None:
@@ -117,9 +119,10 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     def _calibrate(self, trained_on: Tensor, held_out: Tensor) -> None:
         detector = self.detector_
         score = detector.score_modules["score"]
+        if score.fitted_on == "validation":  # a row has a lower score where the score was fitted on it
+            trained_on, held_out = held_out[::2], held_out[1::2] if len(held_out) > 1 else held_out
         if score.fitted_on is not None:
-            output = detector.complete(detector.net(trained_on if score.fitted_on == "train" else held_out))
-            score.fit(output.only(score.reads))
+            score.fit(detector.complete(detector.net(trained_on)).only(score.reads))
         detector.calibration("score").fit(detector.score("score", detector.complete(detector.net(held_out))))
 
     def _images(self, rows: NDArray[Any], shape: tuple[int, ...]) -> Tensor:
@@ -142,3 +145,17 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:  # noqa: N803
         """(N,) -1 for what is flagged, 1 for the rest."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+
+def _named(option: str, given: str | Callable[..., Any], package: ModuleType) -> Callable[..., Any]:
+    """The class of a package by its name, or whatever else makes one.
+
+    Raises:
+        ValueError: if there is no such class.
+    """
+    if not isinstance(given, str):
+        return given
+    try:
+        return cast("Callable[..., Any]", getattr(package, given))
+    except AttributeError:
+        raise ValueError(f"{option}: there is no class {given!r} in {package.__name__}") from None

@@ -24,8 +24,6 @@ from aeanomaly.runs.finding import find_checkpoint
 from aeanomaly.scores.fusion import Fusion
 from aeanomaly.scores.kmeans import KMeans
 from aeanomaly.scores.reconstruction import ReconstructionError
-from tests.conftest import DEBUG, REPOSITORY
-from tests.pages import blocks
 
 
 @pytest.fixture(scope="module")
@@ -222,31 +220,3 @@ def test_an_error_in_the_middle_ends_it() -> None:
 
     with pytest.raises(UserError, match="twenty"):
         list(ahead(fail, iter(range(10**9)), depth=8))
-
-
-def test_short_names_are_lazy() -> None:
-    assert aeanomaly.AnomalyDetector is AnomalyDetector
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = aeanomaly.nothing  # type: ignore[attr-defined]
-
-
-def test_the_page_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
-    (block,) = blocks(REPOSITORY / "docs" / "scoring.md", "python")
-    names: dict[str, Any] = {}
-    exec(block.code, names)
-    assert names["score"].shape == names["p_value"].shape == names["decision"]["alarm5"].shape == (1,)
-
-
-def test_fit_from_python(tmp_path: Path) -> None:
-    config = Path(DEBUG)
-    small = {"trainer.max_epochs": 1, "trainer.default_root_dir": str(tmp_path)}
-    run = aeanomaly.fit(config, seed_everything=3, **small)
-    assert (run.status, run.record["seed"]) == ("ok", 3)
-    assert run.path == tmp_path / "lightning_logs" / "version_0"
-    assert aeanomaly.load(run.path).score(np.zeros((8, 8), np.uint8)).shape == (1,)
-    with pytest.raises(UserError, match="there is no option --nothing"):
-        aeanomaly.fit(config, nothing=3)
-    with pytest.raises(UserError, match="there is no file"):
-        aeanomaly.fit([config, tmp_path / "nowhere.yaml"])

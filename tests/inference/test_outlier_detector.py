@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from aeanomaly.inference.outlier_detector import OutlierDetector
 from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.scores.kmeans import KMeans
 
 
 def small(shape: tuple[int, int, int]) -> DenseAutoencoder:
@@ -65,8 +66,32 @@ def test_in_a_pipeline_and_a_search() -> None:
     assert set(search.predict(rows[:50])) <= {-1, 1}
 
 
+def test_a_score_that_is_fitted_on_held_out_rows_is_calibrated_by_others() -> None:
+    """By the same rows, 60 centres for 30 of them would call nine in ten new ones anomalous."""
+    rows = np.random.default_rng(0).standard_normal((150, 6)).astype(np.float32)
+    kmeans = partial(KMeans, n_clusters=15)
+    found = []
+    for seed in range(4):
+        detector = OutlierDetector(small, anomaly_score=kmeans, steps=5, alpha=0.1, random_state=seed).fit(rows)
+        assert len(detector.detector_.calibration("score").normal_scores) == 15
+        new = np.random.default_rng(1 + seed).standard_normal((400, 6)).astype(np.float32)
+        found.append((detector.predict(new) == -1).mean())
+    assert np.mean(found) < 0.15
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.05, 21), (0.1, 20), (0.5, 11), (0.001, 21)])
+def test_the_threshold_is_that_of_split_conformal_prediction(share: float, kept: int) -> None:
+    rows = np.random.default_rng(0).standard_normal((105, 6))
+    detector = OutlierDetector(small, steps=2, alpha=share, random_state=0).fit(rows)
+    normal = detector.detector_.calibration("score").normal_scores
+    assert len(normal) == 21
+    assert (normal <= -detector.offset_).sum() == kept
+
+
 def test_wrong_arguments() -> None:
     rows, _ = digits()
+    with pytest.raises(ValueError, match="anomaly_score: there is no class 'Nearest' in aeanomaly"):
+        OutlierDetector(anomaly_score="Nearest").fit(rows)
     with pytest.raises(ValueError, match="has 16 pixels, the rows have 64"):
         OutlierDetector(image_shape=(1, 4, 4)).fit(rows)
     with pytest.raises(ValueError, match="alpha must lie between 0 and 1, got 2"):

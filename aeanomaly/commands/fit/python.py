@@ -12,11 +12,11 @@ from aeanomaly.errors import UserError
 from aeanomaly.runs.reading import Run, read_run
 
 
-def fit(config: str | Path | Sequence[str | Path], **overrides: Any) -> Run:
+def fit(config: str | Path | Sequence[str | Path] = (), **overrides: Any) -> Run:
     """Train and test as ``python -m aeanomaly fit`` does, and read the run that this leaves.
 
     Args:
-        config: a YAML file, or several to stack.
+        config: a YAML file, or several to stack; none if the overrides say everything.
         overrides: options by their dotted keys: ``fit("configs/debug.yaml", seed_everything=3,
             **{"model.net.code_size": 4})``.
 
