@@ -16,10 +16,11 @@ import yaml
 
 from aeanomaly.callbacks.base import autoencoder
 from aeanomaly.evaluation.metric_name import MetricName
-from aeanomaly.runs.checkpoints import chosen_checkpoint, read_checkpoint, rename_folder
+from aeanomaly.runs.checkpoints import chosen_checkpoint, read_checkpoint
 from aeanomaly.runs.environment import data_of, environment, summary
 from aeanomaly.runs.files import write_whole
 from aeanomaly.runs.hyperparameters import flatten_config
+from aeanomaly.runs.kept_files import keep_to_own_files, rename_folder
 from aeanomaly.runs.logger import RunLogger
 from aeanomaly.runs.scores_csv import scores_csv
 
@@ -51,11 +52,12 @@ class RunRecord(L.Callback):
             logger.finalize("running")
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """In a run that goes on, know the checkpoints by the present name of their folder."""
-        for callback in trainer.checkpoint_callbacks:
-            folder = getattr(callback, "dirpath", None)
-            if folder and trainer.ckpt_path and Path(trainer.ckpt_path).resolve().parent == Path(folder).resolve():
-                rename_folder(checkpoint, str(folder))
+        """Know the checkpoints of a run that goes on by the present name of their folder, and no other files."""
+        own = [str(folder) for c in trainer.checkpoint_callbacks if (folder := getattr(c, "dirpath", None))]
+        for folder in own:
+            if trainer.ckpt_path and Path(trainer.ckpt_path).resolve().parent == Path(folder).resolve():
+                rename_folder(checkpoint, folder)
+        keep_to_own_files(checkpoint, own, str(trainer.ckpt_path))
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock, and tell the user how the run is set up."""

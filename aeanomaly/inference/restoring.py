@@ -24,6 +24,9 @@ _PARTS = ("net", "scores", "thresholds")  # what judges; how it was trained is l
 # Where a configuration names what is to be imported. `estimator` is an argument of `aeanomaly.scores.estimator`, to
 # jsonargparse a mere string; whatever else has a class or a function for its type is watched by jsonargparse.
 _IMPORTED = ("class_path", "estimator")
+# What a part complains of by, that a checkpoint of others describes wrongly or larger than memory.
+_UNBUILDABLE = (TypeError, ValueError, RuntimeError, AttributeError, OverflowError, MemoryError)
+_LONGEST = 100_000  # pixels of a side, or features of a row
 
 
 class Restored(NamedTuple):
@@ -75,9 +78,12 @@ def restore(path: Path, allow_import: Sequence[str] = ()) -> Restored:
                 "checkpoint of the run that was tested"
             )
     images = dict(content.get("images") or {})
-    shape = tuple(images.pop("shape", None) or module.net.image_shape or ())
-    if len(shape) != 3:
+    said = images.pop("shape", None) or module.net.image_shape or ()
+    shape = tuple(said) if isinstance(said, (list, tuple)) else ()
+    if len(shape) != 3 or not all(type(side) is int and 0 < side <= _LONGEST for side in shape):
         raise UserError(f"{path} does not know the shape of its images: it is of an older version; train it anew")
+    if images.get("fit", "resize") not in ("resize", "crop"):
+        raise UserError(f"{path} says that pictures are fitted by {images['fit']!r}, which this version does not know")
     return Restored(detector, shape, images)
 
 
@@ -106,7 +112,7 @@ def _built(path: Path, described: dict[str, Any], allowed: Sequence[str]) -> Lit
         # Weights are about to be loaded: the caller's random numbers go on as if none had been drawn for them.
         with _imports_from(allowed), torch.random.fork_rng(devices=[]):
             return instantiate_module(LitAutoencoder, described)
-    except (ArgumentError, UserError, ImportError, TypeError, ValueError) as error:
+    except (ArgumentError, UserError, ImportError, *_UNBUILDABLE) as error:
         denied = re.search(r"Importing '([\w.]+)' is not allowed", str(error))
         if denied:
             raise _refusal(path, denied[1]) from None

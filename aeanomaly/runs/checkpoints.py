@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
@@ -20,6 +21,21 @@ from aeanomaly.runs.reading import read_run
 # Options of the model that may differ from those in a checkpoint: two change nothing but the speed, and thresholds
 # follow from the scores of normal images that the checkpoint holds.
 FREE_OF_CHECKPOINT = ("steps_per_call", "cuda_graph", "thresholds")
+
+# What whoever reads a checkpoint takes for granted: key, type of its value, and of what that holds.
+_KINDS: tuple[tuple[str, type, type], ...] = (
+    ("state_dict", dict, Tensor),
+    ("hyper_parameters", dict, object),
+    ("images", dict, object),
+    ("val_metrics", dict, float),
+    ("callbacks", dict, dict),
+    ("loops", dict, dict),
+    ("optimizer_states", list, dict),
+    ("lr_schedulers", list, dict),
+    ("global_step", int, object),
+    ("epoch", int, object),
+    ("threads", int, object),
+)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -39,6 +55,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
         for key in ("state_dict", "pytorch-lightning_version"):
             content[key]
+        for key, kind, inner in _KINDS:
+            value = content.get(key)
+            held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+            optional = value is None and key != "state_dict"
+            if not optional and not (isinstance(value, kind) and all(isinstance(item, inner) for item in held)):
+                raise TypeError(key)
     except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
         raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
     return content
@@ -81,22 +103,6 @@ def go_back_to(checkpoint: Path) -> None:
 
 def _steps_by_checkpoint(folder: Path) -> dict[Path, int]:
     return {path: int(read_checkpoint(path)["global_step"]) for path in sorted(folder.glob("[!.]*.ckpt"))}
-
-
-def rename_folder(checkpoint: dict[str, Any], folder: str) -> None:
-    """Have the paths that callbacks noted in a checkpoint begin with the present name of their folder.
-
-    Otherwise Lightning's ModelCheckpoint forgets what is the best so far, when a run goes on that was moved or is named
-    from another working directory. The checkpoint, which was read from that folder, is changed in place.
-    """
-    for state in checkpoint.get("callbacks", {}).values():
-        old = state.get("dirpath") if isinstance(state, dict) else None
-        if isinstance(old, str) and old != folder:
-            for key, value in state.items():
-                if isinstance(value, str) and value.startswith(old):
-                    state[key] = folder + value.removeprefix(old)
-            kept = state.get("best_k_models", {})
-            state["best_k_models"] = {folder + path.removeprefix(old): score for path, score in kept.items()}
 
 
 def replace_state(path: Path, state: dict[str, Any], val_metrics: dict[str, float]) -> None:

@@ -14,6 +14,8 @@ import yaml
 
 from aeanomaly.errors import UserError
 
+MOST_VALUES = 100_000  # in a config; aliases of aliases make billions of a few lines
+
 
 def read_config(path: Path, where: str = "--config") -> dict[str, Any]:
     """The keys and values of a YAML file.
@@ -56,19 +58,19 @@ def _loaded(text: str, path: Path) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _refuse_odd(node, path, set(), set())
+        _refuse_odd(node, path, set(), {})
         return loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _refuse_odd(node: yaml.Node, path: Path, above: set[int], seen: set[int]) -> None:
+def _refuse_odd(node: yaml.Node, path: Path, above: set[int], seen: dict[int, int]) -> int:
+    """Look through a node and what it names; the number of values in it, those behind an alias each time."""
     if id(node) in above:
         line = node.start_mark.line + 1
         raise UserError(f"{path}: an alias stands within what it names, which begins in line {line}")
     if id(node) in seen:
-        return
-    seen.add(id(node))
+        return seen[id(node)]
     inner: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
         keys: set[str] = set()
@@ -80,8 +82,10 @@ def _refuse_odd(node: yaml.Node, path: Path, above: set[int], seen: set[int]) ->
         inner = [part for pair in node.value for part in pair]
     elif isinstance(node, yaml.SequenceNode):
         inner = node.value
-    for part in inner:
-        _refuse_odd(part, path, above | {id(node)}, seen)
+    seen[id(node)] = 1 + sum(_refuse_odd(part, path, above | {id(node)}, seen) for part in inner)
+    if seen[id(node)] > MOST_VALUES:
+        raise UserError(f"{path}: its aliases unfold to more than {MOST_VALUES:,} values")
+    return seen[id(node)]
 
 
 def is_full_disk(error: BaseException | None) -> TypeGuard[OSError]:

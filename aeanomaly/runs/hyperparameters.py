@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from aeanomaly.runs.files import MOST_VALUES
+
 # What changes a result or its cost. Paths, callbacks and logging do not.
 _KEPT_TRAINER_KEYS = ("max_epochs", "precision", "devices", "num_nodes", "strategy", "accelerator")
 # A number in some runs and a word in others (devices: 2 or auto).
 _ALWAYS_TEXT = ("trainer.devices", "data.split_seed")
-
-_MOST_VALUES = 100_000
 
 
 def flatten_config(config: dict[str, Any]) -> dict[str, int | float | str]:
@@ -22,8 +22,8 @@ def flatten_config(config: dict[str, Any]) -> dict[str, int | float | str]:
     Raises:
         ValueError: if it holds more than any config does, such as aliases of aliases that stand for billions of values.
     """
-    if _count(config) > _MOST_VALUES:
-        raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
+    if _count(config) > MOST_VALUES:
+        raise ValueError(f"it holds more than {MOST_VALUES:,} values")
     trainer = config.get("trainer") or {}
     kept = {
         "seed": config.get("seed_everything"),
@@ -37,9 +37,9 @@ def flatten_config(config: dict[str, Any]) -> dict[str, int | float | str]:
 
 
 def _count(value: Any, known: int = 0) -> int:
-    """How many values there are, together with those that are known; no further than `_MOST_VALUES`."""
+    """How many values there are, together with those that are known; no further than `MOST_VALUES`."""
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        if known > _MOST_VALUES:
+        if known > MOST_VALUES:
             break
         known = _count(item, known + 1)
     return known

@@ -35,3 +35,11 @@ class WholeCheckpoints(TorchCheckpointIO):
         torch.save(checkpoint, stream)
         with written_whole(Path(path)) as partial:
             partial.write_bytes(stream.getbuffer())
+
+    @override
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a file; a URL is left to the stock plugin, which would remove folders, too."""
+        if "://" in str(path):
+            super().remove_checkpoint(path)
+        else:
+            Path(path).unlink(missing_ok=True)
