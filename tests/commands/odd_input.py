@@ -8,15 +8,21 @@ import os
 import re
 import shutil
 import signal
+import struct
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import numpy as np
+import torch
 from PIL import Image
 
 from aeanomaly.commands.main import main
+from tests.commands.test_hostile import Touches
+from tests.commands.test_hostile import bomb as aliases
 from tests.conftest import DEBUG
+from tests.data.test_pictures import bomb as huge_picture
 
 _LONGEST = 100  # seconds of a command
 
@@ -80,6 +86,23 @@ def run(words: Sequence[str], place: Place) -> None:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def _hostile(folder: Path) -> None:
+    """Files that would run something, fill the memory or lead elsewhere, if they were believed."""
+    whole = {"state_dict": {}, "pytorch-lightning_version": "2.6", "callbacks": {}}
+    torch.save({**whole, "hyper_parameters": Touches(folder / "touched")}, folder / "pickle.ckpt")
+    torch.save({**whole, "state_dict": [1], "images": "x"}, folder / "odd_parts.ckpt")
+    np.save(folder / "objects.npy", np.array([Touches(folder / "touched")], dtype=object))
+    np.save(folder / "claims.npy", np.zeros((40, 8, 8), np.uint8))
+    header = b"(40, 8, 8), }     ", b"(4000000, 8, 8), }"
+    (folder / "claims.npy").write_bytes((folder / "claims.npy").read_bytes().replace(*header))
+    (folder / "claims.idx3-ubyte").write_bytes(struct.pack(">4i", 0x803, 2**30, 2**15, 2**15) + bytes(64))
+    (folder / "aliases.yaml").write_text(aliases())
+    (folder / "huge.png").write_bytes(huge_picture())
+    with zipfile.ZipFile(folder / "slip.zip", "w") as archive:
+        archive.writestr("../../touched", "x")
+    shutil.copy(folder / "slip.zip", folder / "slip.ckpt")
+
+
 def odd_files(place: Place) -> dict[str, str]:
     """Every kind of file, by what it is; none of them is anybody else's, as it may be written to."""
     folder = place.files / "kinds"
@@ -108,6 +131,7 @@ def odd_files(place: Place) -> dict[str, str]:
             ("scalar", np.uint8(1)),
         ):
             np.save(folder / f"{name}.npy", array)
+        _hostile(folder)
         (folder / "pictures").mkdir()
         Image.new("L", (8, 8)).save(folder / "pictures" / "a.png")
         for name, text in (("metrics.json", "{"), ("config.yaml", "["), ("test_scores.csv", "index,class\n1\n")):

@@ -1,6 +1,7 @@
 """Whatever is typed, `main` gives 0 or 2; 2 comes with one line on stderr, and leaves nothing behind.
 
-hypothesis makes the words. HYPOTHESIS_PROFILE says how many: quick by default, ci for two minutes, long for twenty.
+hypothesis makes the words. HYPOTHESIS_PROFILE says how many: quick by default; ci for two minutes and long for twenty,
+which are slow tests (``-m slow``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ st = pytest.importorskip("hypothesis.strategies")
 
 _EXAMPLES = {"quick": 1, "ci": 10, "long": 100}  # times those of a property below
 _PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+pytestmark = [pytest.mark.slow] if _PROFILE != "quick" else []
 # The last words win: a command that happens to be right is over in a second, in this process alone.
 _SHORT = ["--trainer.fast_dev_run", "true", "--trainer.devices", "1", "--trainer.num_nodes", "1"]
 # What would outlive the command in this process, start others, or make it long.
