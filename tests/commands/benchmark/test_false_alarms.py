@@ -31,9 +31,10 @@ def test_cells_count_as_above_where_the_exact_interval_does_not_reach_the_promis
     below = sum(beta.ppf(0.975, k + 1, COUNT - k) < 0.05 for k in flagged)
     assert above == below == 2
     text = summary_md(grid(promises={"alarm5": 0.05, "alarm1": 0.01}), [row(*pair) for pair in enumerate(flagged)], {})
-    mean = sum(flagged) / len(flagged) / COUNT
+    k, n = sum(flagged), COUNT * len(flagged)
+    together = f"{beta.ppf(0.025, k, n - k + 1):.4f} to {beta.ppf(0.975, k + 1, n - k):.4f}"
     assert section(text, "False alarms") == {
-        "m kmeans": ["alarm5", "0.05", f"{mean:.4f}", "0.0050 to 0.1500", f"{above}", f"{below}"]
+        "m kmeans": ["alarm5", "0.05", f"{k / n:.4f}", together, "0.0050 to 0.1500", f"{above}", f"{below}"]
     }
 
 
