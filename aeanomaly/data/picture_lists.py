@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +17,8 @@ ENDINGS = (  # of the names of picture files
     *(".tga", ".jp2", ".avif", ".heic", ".heif"),
 )
 _RESERVED = ("train", "test", "ground_truth")  # names of folders that are no classes
+# Of what `aeanomaly.runs` writes, which this room must not import.
+_LOGS, _RUN = "lightning_logs", {"metrics.json", "config.yaml"}
 
 
 class Listed(NamedTuple):
@@ -63,7 +65,8 @@ class FolderList:
         if not names:
             good = self._root / place / "good"
             raise UserError(f"{good.parent} has no folder for each class; put the normal pictures into {good}")
-        return names
+        paths = {name: name if not place else f"{place}/{name}" for name in names}
+        return [name for name, path in paths.items() if next(_pictures(self._root, path), None)] or names
 
     def __iter__(self) -> Iterator[Listed]:
         for part, place in self._places.items():
@@ -82,7 +85,10 @@ class FolderList:
 
 def _pictures(root: Path, below: str) -> Iterator[str]:
     """Files that end like a picture, in this folder of the root and those in it, by their paths in the root."""
-    for name, is_folder in _entries(root / below):
+    entries = _entries(root / below)
+    if is_run([name for name, _ in entries]):
+        return
+    for name, is_folder in entries:
         if is_folder:
             inner = root / below / name
             if not (inner.is_symlink() and inner.resolve() in (root / below).resolve().parents):  # a link back up
@@ -91,11 +97,21 @@ def _pictures(root: Path, below: str) -> Iterator[str]:
             yield f"{below}/{name}"
 
 
+def is_shown(name: str) -> bool:
+    """Whether what has this name may hold pictures: neither what is hidden, nor the folder that runs are written to."""
+    return not name.startswith(".") and name != _LOGS
+
+
+def is_run(names: Iterable[str]) -> bool:
+    """Whether a folder with these names in it is that of a finished run, whose pictures are figures."""
+    return _RUN.issubset(names)
+
+
 def _entries(folder: Path) -> list[tuple[str, bool]]:
-    """Names in a folder, sorted, and whether each is a folder; without those that begin with a dot."""
+    """Names in a folder, sorted, and whether each is a folder; without those that `is_shown` passes over."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+            return sorted((entry.name, entry.is_dir()) for entry in entries if is_shown(entry.name))
     except OSError as error:
         raise UserError(f"cannot read {folder}: {error.strerror or error}") from None
 
