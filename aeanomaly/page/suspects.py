@@ -71,7 +71,8 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
     """
     found = Suspects()
     held_out, others = _held_out(detector, data, device), Unseen(detector, {}, {})
-    if len(data.split.train) <= _MOST_TRAINING_IMAGES:
+    how, trained = ways(detector), len(data.split.train)
+    if trained <= _MOST_TRAINING_IMAGES:
         others = unseen(detector, data.train_in_order_dataloader().dataset, data.eval_batch_size, device)
     # Where in `images`, by whether it was trained on, and position in its part.
     places: dict[tuple[bool, int], int] = {}
@@ -85,7 +86,10 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
         pairs = zip(worst.tolist(), scores[worst].tolist(), strict=True)
         found.ranking[name] = [(places.setdefault(images[row], len(places)), score) for row, score in pairs]
         found.looked_at[name] = len(scores)
-        found.notes[name] = _note(detector, name, ways(detector)[name] if name in others.scores else "")
+        found.notes[name] = _note(detector, name, how[name] if name in others.scores else "")
+        if name in how and trained > _MOST_TRAINING_IMAGES:
+            found.notes[name] += f" None of the {trained:,} training images was judged: only up to "
+            found.notes[name] += f"{_MOST_TRAINING_IMAGES:,} are, since it takes another pass over them."
     shown: dict[tuple[bool, int], Suspect] = {}
     for trained_on, part, loader, rows in (
         (False, "val", data.val_dataloader, data.split.val_normal),

@@ -16,6 +16,7 @@ from aeanomaly.data.base import Arrays, OneClassDataModule
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Output
+from aeanomaly.page import suspects
 from aeanomaly.page.pictures import evaluating, pictures_of
 from aeanomaly.page.suspects import find_suspects
 from aeanomaly.scores.base import Score
@@ -200,6 +201,21 @@ def test_maps_of_training_images_are_drawn_by_what_has_not_seen_them() -> None:
     assert {image.trained_on for image in shown.values()} == {True, False}
     for image in shown.values():
         assert ("map:darkest" in image.pictures) is not image.trained_on
+
+
+def test_more_training_images_than_are_judged_are_told_of(data: Spots, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"knn": KNN("target"), "reconstruction": ReconstructionError()}
+    judge = Detector(DenseAutoencoder([1, 8, 8], [16], 3), scores, {})
+    trained = len(data.split.train)
+    with evaluating(judge):
+        scores["knn"].fit(judge.net(data.train_in_order_dataloader().dataset[torch.arange(trained)].image))
+        for most, told in ((trained - 1, True), (trained, False)):
+            monkeypatch.setattr(suspects, "_MOST_TRAINING_IMAGES", most)
+            found = find_suspects(judge, data, 10, CPU)
+            sentence = f"None of the {trained} training images was judged: only up to {most} are"
+            assert (sentence in found.notes["knn"]) is told
+            assert (found.looked_at["knn"] == len(data.split.val_normal)) is told
+            assert "training images was judged" not in found.notes["reconstruction"]
 
 
 def test_a_score_without_a_bank_judges_held_out_images_only(data: Spots) -> None:
