@@ -16,6 +16,7 @@ ENDINGS = (  # of the names of picture files
     *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".pbm", ".pnm"),
     *(".tga", ".jp2", ".avif", ".heic", ".heif"),
 )
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # of the content of JPEG and PNG files
 _RESERVED = ("train", "test", "ground_truth")  # names of folders that are no classes
 # Of what `aeanomaly.runs` writes, which this room must not import.
 _LOGS, _RUN = "lightning_logs", {"metrics.json", "config.yaml"}
@@ -56,24 +57,36 @@ class FolderList:
         self._root, self._masked = root, (root / "ground_truth").is_dir()
         place = "train" if (root / "train").is_dir() else ""
         self._places = {"train": place, "test": "test"} if (root / "test").is_dir() else {"": place}
-        self._folders = {part: self._class_folders(place) for part, place in self._places.items()}
+        self._below = {part: self._class_folders(place) for part, place in self._places.items()}
+        self._folders = {
+            part: {name: below for name, below in folders.items() if next(_pictures(root, below), None)} or folders
+            for part, folders in self._below.items()
+        }
         self.classes = sorted({name for names in self._folders.values() for name in names})
 
-    def _class_folders(self, place: str) -> list[str]:
+    def _class_folders(self, place: str) -> dict[str, str]:
+        """Folders that may be those of classes, by their name; paths are relative to the root."""
         reserved = () if place else _RESERVED
         names = [name for name, is_folder in _entries(self._root / place) if is_folder and name not in reserved]
         if not names:
             good = self._root / place / "good"
             raise UserError(f"{good.parent} has no folder for each class; put the normal pictures into {good}")
-        paths = {name: name if not place else f"{place}/{name}" for name in names}
-        return [name for name, path in paths.items() if next(_pictures(self._root, path), None)] or names
+        return {name: name if not place else f"{place}/{name}" for name in names}
 
     def __iter__(self) -> Iterator[Listed]:
-        for part, place in self._places.items():
-            for name in self._folders[part]:
+        for part, folders in self._folders.items():
+            for name, below in folders.items():
                 number = self.classes.index(name)
-                for file in _pictures(self._root, name if not place else f"{place}/{name}"):
+                for file in _pictures(self._root, below):
                     yield Listed(file, number, part, None if part == "train" else self._mask(file))
+
+    def overlooked(self) -> Iterator[str]:
+        """Files in the folders of classes that begin like a JPEG or PNG, and are left out because of how they end."""
+        for folders in self._below.values():
+            for below in folders.values():
+                for file in _files(self._root, below):
+                    if not file.lower().endswith(ENDINGS) and _begins_like_a_picture(self._root / file):
+                        yield file
 
     def _mask(self, file: str) -> str | None:
         if not self._masked:
@@ -85,6 +98,11 @@ class FolderList:
 
 def _pictures(root: Path, below: str) -> Iterator[str]:
     """Files that end like a picture, in this folder of the root and those in it, by their paths in the root."""
+    return (file for file in _files(root, below) if file.lower().endswith(ENDINGS))
+
+
+def _files(root: Path, below: str) -> Iterator[str]:
+    """All files there, but for hidden ones and those of runs."""
     entries = _entries(root / below)
     if is_run([name for name, _ in entries]):
         return
@@ -92,9 +110,17 @@ def _pictures(root: Path, below: str) -> Iterator[str]:
         if is_folder:
             inner = root / below / name
             if not (inner.is_symlink() and inner.resolve() in (root / below).resolve().parents):  # a link back up
-                yield from _pictures(root, f"{below}/{name}")
-        elif name.lower().endswith(ENDINGS):
+                yield from _files(root, f"{below}/{name}")
+        else:
             yield f"{below}/{name}"
+
+
+def _begins_like_a_picture(path: Path) -> bool:
+    try:
+        with plain_file(path).open("rb") as stream:
+            return stream.read(len(_BEGINNINGS[-1])).startswith(_BEGINNINGS)
+    except OSError:
+        return False
 
 
 def is_shown(name: str) -> bool:

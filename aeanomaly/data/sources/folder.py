@@ -149,7 +149,8 @@ class PictureFolder(OneClassDataModule):
         found = census(pictures(), self.folder, (self.geometry, self.table and self.table.name), normal)
         for part in ("train", "test"):
             if not found.counts[part]:
-                raise UserError(f"{self.source} has no picture to {part} on; it has the classes {listed.classes}")
+                none = f"{self.source} has no picture to {part} on; it has the classes {listed.classes}"
+                raise UserError("; ".join([none, *self._overlooked()]))
         reading = Reading(self.folder, self.geometry, normal, self.on_error == "stop")
         places = cache_places(self.folder, self.cache_dir)
         cache = found_or_written(places, found.name, lambda target: write_pictures(target, pictures(), found, reading))
@@ -179,6 +180,14 @@ class PictureFolder(OneClassDataModule):
             return set(range(len(names))) - set(anomalous or ())
         return set(normal)
 
+    def _overlooked(self) -> list[str]:
+        """A line about files that may be pictures in spite of how they end, if there are any."""
+        files = list(FolderList(self.folder).overlooked()) if self.table is None else []
+        if not files:
+            return []
+        are = "files begin like a JPEG or PNG and are left out because of how they end"
+        return [f"{len(files):,} {are}, such as {self.folder / files[0]}: rename them if they are pictures"]
+
     def _announce(self, arrays: Arrays) -> None:
         names = arrays.class_names or ()
         normal = self._normal(names)
@@ -187,5 +196,5 @@ class PictureFolder(OneClassDataModule):
         if arrays.left_out is not None:
             counts = (f"{count:,}" for count in (int(arrays.left_out.sum()), len(arrays.left_out)))
             log.info("Left out: %s of %s training pictures, by %s", *counts, self.exclude)
-        for warning in self._warnings:
+        for warning in (*self._warnings, *self._overlooked()):
             log.warning("%s", warning)

@@ -87,6 +87,26 @@ def test_all_that_are_skipped_are_listed_and_counted(
         assert environment(trainer)["skipped_pictures"] == 5
 
 
+def test_pictures_of_unknown_endings_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In folders that name no class because of it, too; other files are passed over in silence."""
+    fill(tmp_path, good=20)
+    jpeg = content(noise(0), "JPEG")
+    other = ("good/notes.txt", b"\xff\xd8"), ("good/.hidden", jpeg), ("ground_truth/x.jpe", jpeg)
+    for name, data in (*other, ("good/1.jpe", jpeg), ("new/2", content(noise(1)))):
+        put(tmp_path, name, data)
+    for _ in range(2):
+        caplog.clear()
+        source(tmp_path).setup()
+        first = tmp_path / "good/1.jpe"
+        assert (
+            f"2 files begin like a JPEG or PNG and are left out because of how they end, such as {first}" in caplog.text
+        )
+        assert len(caplog.records) == 1
+    for path in (tmp_path / "good").glob("*.png"):
+        path.rename(path.with_suffix(".photo"))
+    assert "has no picture to train on; it has the classes ['good', 'new']; 22 files begin like" in refusal(tmp_path)
+
+
 def test_the_same_picture_in_training_and_test_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fill_inspection(tmp_path)
     source(tmp_path).setup()
