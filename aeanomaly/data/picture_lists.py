@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +16,10 @@ ENDINGS = (  # of the names of picture files
     *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".pbm", ".pnm"),
     *(".tga", ".jp2", ".avif", ".heic", ".heif"),
 )
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # of the content of JPEG and PNG files
 _RESERVED = ("train", "test", "ground_truth")  # names of folders that are no classes
+# Of what `aeanomaly.runs` writes, which this room must not import.
+_LOGS, _RUN = "lightning_logs", {"metrics.json", "config.yaml"}
 
 
 class Listed(NamedTuple):
@@ -54,23 +57,36 @@ class FolderList:
         self._root, self._masked = root, (root / "ground_truth").is_dir()
         place = "train" if (root / "train").is_dir() else ""
         self._places = {"train": place, "test": "test"} if (root / "test").is_dir() else {"": place}
-        self._folders = {part: self._class_folders(place) for part, place in self._places.items()}
+        self._below = {part: self._class_folders(place) for part, place in self._places.items()}
+        self._folders = {
+            part: {name: below for name, below in folders.items() if next(_pictures(root, below), None)} or folders
+            for part, folders in self._below.items()
+        }
         self.classes = sorted({name for names in self._folders.values() for name in names})
 
-    def _class_folders(self, place: str) -> list[str]:
+    def _class_folders(self, place: str) -> dict[str, str]:
+        """Folders that may be those of classes, by their name; paths are relative to the root."""
         reserved = () if place else _RESERVED
         names = [name for name, is_folder in _entries(self._root / place) if is_folder and name not in reserved]
         if not names:
             good = self._root / place / "good"
             raise UserError(f"{good.parent} has no folder for each class; put the normal pictures into {good}")
-        return names
+        return {name: name if not place else f"{place}/{name}" for name in names}
 
     def __iter__(self) -> Iterator[Listed]:
-        for part, place in self._places.items():
-            for name in self._folders[part]:
+        for part, folders in self._folders.items():
+            for name, below in folders.items():
                 number = self.classes.index(name)
-                for file in _pictures(self._root, name if not place else f"{place}/{name}"):
+                for file in _pictures(self._root, below):
                     yield Listed(file, number, part, None if part == "train" else self._mask(file))
+
+    def overlooked(self) -> Iterator[str]:
+        """Files in the folders of classes that begin like a JPEG or PNG, and are left out because of how they end."""
+        for folders in self._below.values():
+            for below in folders.values():
+                for file in _files(self._root, below):
+                    if not file.lower().endswith(ENDINGS) and _begins_like_a_picture(self._root / file):
+                        yield file
 
     def _mask(self, file: str) -> str | None:
         if not self._masked:
@@ -82,20 +98,46 @@ class FolderList:
 
 def _pictures(root: Path, below: str) -> Iterator[str]:
     """Files that end like a picture, in this folder of the root and those in it, by their paths in the root."""
-    for name, is_folder in _entries(root / below):
+    return (file for file in _files(root, below) if file.lower().endswith(ENDINGS))
+
+
+def _files(root: Path, below: str) -> Iterator[str]:
+    """All files there, but for hidden ones and those of runs."""
+    entries = _entries(root / below)
+    if is_run([name for name, _ in entries]):
+        return
+    for name, is_folder in entries:
         if is_folder:
             inner = root / below / name
             if not (inner.is_symlink() and inner.resolve() in (root / below).resolve().parents):  # a link back up
-                yield from _pictures(root, f"{below}/{name}")
-        elif name.lower().endswith(ENDINGS):
+                yield from _files(root, f"{below}/{name}")
+        else:
             yield f"{below}/{name}"
 
 
+def _begins_like_a_picture(path: Path) -> bool:
+    try:
+        with plain_file(path).open("rb") as stream:
+            return stream.read(len(_BEGINNINGS[-1])).startswith(_BEGINNINGS)
+    except OSError:
+        return False
+
+
+def is_shown(name: str) -> bool:
+    """Whether what has this name may hold pictures: neither what is hidden, nor the folder that runs are written to."""
+    return not name.startswith(".") and name != _LOGS
+
+
+def is_run(names: Iterable[str]) -> bool:
+    """Whether a folder with these names in it is that of a finished run, whose pictures are figures."""
+    return _RUN.issubset(names)
+
+
 def _entries(folder: Path) -> list[tuple[str, bool]]:
-    """Names in a folder, sorted, and whether each is a folder; without those that begin with a dot."""
+    """Names in a folder, sorted, and whether each is a folder; without those that `is_shown` passes over."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+            return sorted((entry.name, entry.is_dir()) for entry in entries if is_shown(entry.name))
     except OSError as error:
         raise UserError(f"cannot read {folder}: {error.strerror or error}") from None
 

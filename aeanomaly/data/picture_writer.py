@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -30,9 +29,9 @@ from aeanomaly.data.picture_lists import Listed
 from aeanomaly.data.pictures import Geometry, PictureError, read_mask, read_picture
 from aeanomaly.data.plain_file import plain_file
 from aeanomaly.data.row_file import RowFile
+from aeanomaly.data.unusable import LIST, SHOWN, Unusable, some
 from aeanomaly.errors import UserError
 
-_SHOWN = 3  # of many files with the same trouble
 _AHEAD = 8  # pictures for each processor that may wait for their turn to be written
 
 Item = TypeVar("Item")
@@ -58,7 +57,9 @@ class _Pixels(NamedTuple):
 def write_pictures(target: Path, pictures: Iterable[Listed], found: Census, reading: Reading) -> None:
     """Read pictures into ``train_images.npy``, ``train_labels.npy``, ``train_paths.npy``, and the same for the test.
 
-    ``test_masks.npy`` is there if a test picture has a mask; ``report.json`` has a line for what the user should know.
+    ``test_masks.npy`` is there if a test picture has a mask. ``report.json`` has what the user should know: how many
+    pictures there are in ``total``, how many were ``skipped`` and the ``first`` of them, and ``warnings``.
+    ``skipped.txt`` has a line for each picture that was skipped.
     Memory does not grow with the number of pictures, but by 8 bytes for each.
 
     Raises:
@@ -66,9 +67,11 @@ def write_pictures(target: Path, pictures: Iterable[Listed], found: Census, read
     """
     shape, total, started = reading.geometry.shape, sum(found.counts.values()), time.perf_counter()
     log.info("Reading %s pictures of %s", f"{total:,}", reading.folder)
-    skipped, left_out = [], 0
+    first: list[Unusable] = []
+    skipped = 0
     digests = {part: array("Q") for part in ("train", "test")}
     with ExitStack() as files:
+        skipped_list = files.enter_context((target / LIST).open("w", encoding="utf-8"))
         rows = {"test_masks": files.enter_context(RowFile(target / "test_masks.npy", "u1", shape[1:]))}
         for part in digests:
             for name, dtype, of_row in (("images", "u1", shape), ("labels", "i8", ()), ("paths", found.path_type, ())):
@@ -77,12 +80,13 @@ def write_pictures(target: Path, pictures: Iterable[Listed], found: Census, read
         for picture, pixels in _in_order(
             lambda picture: _read(picture, found.masked, reading), _shown(pictures, total)
         ):
-            if isinstance(pixels, PictureError):
-                message = f"{reading.folder / picture.path} {pixels}"
+            if isinstance(pixels, Unusable):
                 if reading.stop:
-                    raise UserError(f"{message}; or leave out what cannot be used: data.on_error skip")
-                left_out += 1
-                skipped += [message] if left_out <= _SHOWN else []
+                    said = pixels.said(reading.folder)
+                    raise UserError(f"{said}; or leave out what cannot be used: data.on_error skip")
+                skipped += 1
+                first += [pixels] if skipped <= SHOWN else []
+                skipped_list.write(f"{pixels.line}\n")
                 continue
             digests[picture.part].append(pixels.digest)
             rows[f"{picture.part}_images"].append(pixels.picture)
@@ -90,37 +94,34 @@ def write_pictures(target: Path, pictures: Iterable[Listed], found: Census, read
             rows[f"{picture.part}_paths"].append(os.fsencode(picture.path))
             if pixels.mask is not None:
                 rows["test_masks"].append(pixels.mask)
-    warned = []
-    if left_out:
-        warned.append(f"{left_out:,} of {total:,} pictures cannot be used and are left out: {_some(skipped, left_out)}")
     for part, done in digests.items():
         if not done:
-            raise UserError(f"{reading.folder}: no {part} picture can be used: {_some(skipped, left_out)}")
+            reasons = some((one.said(reading.folder) for one in first), skipped)
+            raise UserError(f"{reading.folder}: no {part} picture can be used: {reasons}")
     if not found.masked:
         (target / "test_masks.npy").unlink()
-    warned += _twins(target, digests)
-    (target / "report.json").write_text(json.dumps({"skipped": left_out, "warnings": warned}))
+    report = {"total": total, "skipped": skipped, "first": first, "warnings": _twins(target, digests)}
+    (target / "report.json").write_text(json.dumps(report))
     log.info("Read in %.1f s; next time they are there at once", time.perf_counter() - started)
 
 
-def _read(picture: Listed, masked: bool, reading: Reading) -> _Pixels | PictureError:
+def _read(picture: Listed, masked: bool, reading: Reading) -> _Pixels | Unusable:
     """The pixels of a picture, or what is wrong with it."""
+    reading_mask = None
     try:
         content = _content(reading.folder / picture.path)
         pixels, size = read_picture(content, reading.geometry)
         mask = None
         if masked and picture.part == "test":
             if picture.mask is not None:
-                try:
-                    mask = read_mask(_content(reading.folder / picture.mask), reading.geometry, size)
-                except PictureError as error:
-                    raise PictureError(f"has a mask, {reading.folder / picture.mask}, that {error}") from None
+                reading_mask = picture.mask
+                mask = read_mask(_content(reading.folder / picture.mask), reading.geometry, size)
             elif picture.label in reading.normal:
                 mask = torch.zeros(reading.geometry.shape[1:], dtype=torch.uint8)
             else:
                 raise PictureError("is anomalous and has no mask, while others have one")
     except PictureError as error:
-        return error
+        return Unusable(picture.path, str(error), reading_mask)
     digest = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
     return _Pixels(pixels, mask, digest)
 
@@ -156,12 +157,6 @@ def _shown(pictures: Iterable[Item], total: int) -> Iterable[Item]:
     return track(pictures, "pictures", total, console=console, transient=True, disable=not sys.stderr.isatty())
 
 
-def _some(lines: Iterable[str], count: int) -> str:
-    """Some of the lines, and how many more there are."""
-    shown = list(islice(lines, _SHOWN))
-    return "; ".join(shown) + (f"; and {count - len(shown):,} more" if count > len(shown) else "")
-
-
 def _twins(target: Path, digests: dict[str, array[int]]) -> list[str]:
     """A line about files with the same content in training and test, if there are any."""
     train, test = (np.frombuffer(digests[part], np.uint64) for part in ("train", "test"))
@@ -170,7 +165,7 @@ def _twins(target: Path, digests: dict[str, array[int]]) -> list[str]:
         return []
     train_paths, test_paths = (np.load(target / f"{part}_paths.npy", mmap_mode="r") for part in ("train", "test"))
     pairs = []
-    for row in twins[:_SHOWN].tolist():
+    for row in twins[:SHOWN].tolist():
         other = int(np.flatnonzero(train == test[row])[0])
         pairs.append(f"{os.fsdecode(test_paths[row])} is {os.fsdecode(train_paths[other])}")
-    return [f"{len(twins):,} test pictures are among the training pictures too: {_some(pairs, len(twins))}"]
+    return [f"{len(twins):,} test pictures are among the training pictures too: {some(pairs, len(twins))}"]

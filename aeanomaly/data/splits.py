@@ -68,7 +68,10 @@ def class_numbers(option: str, classes: Sequence[Class] | None, names: Sequence[
     found = [numbers.get(str(wanted), wanted) for wanted in classes]
     unknown = next((wanted for wanted in found if isinstance(wanted, str)), None)
     if unknown is not None:
-        known = suggestion(unknown, names) if names else "its classes have numbers only"
+        known = "its classes have numbers only"
+        if names:
+            kind = "normal" if option == "normal_classes" else "anomalous"
+            known = f"name the {kind} ones by --data.{option} '[NAME]'; {suggestion(unknown, names)}"
         raise UserError(f"data.{option} names class {unknown!r}, which is not in the data; {known}")
     return [int(wanted) for wanted in found]
 

@@ -100,6 +100,11 @@ def prepared(picture: Picture, geometry: Geometry) -> Tensor:
     if isinstance(picture, Image.Image):
         return _of_image(picture, geometry)
     if isinstance(picture, (str, Path)):
+        if Path(picture).is_dir():
+            raise UserError(
+                f"{picture} is a folder: give the pictures in it, such as "
+                f"sorted(pathlib.Path({str(picture)!r}).rglob('*.png')); only the command takes a folder, by --images"
+            )
         try:
             return read_picture(plain_file(Path(picture)).read_bytes(), geometry)[0]
         except PictureError as error:

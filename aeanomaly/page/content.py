@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aeanomaly.evaluation.metric_name import ACCURACIES, RANKING, MetricName
+from aeanomaly.evaluation.metric_name import ACCURACIES, LOCALISING, RANKING, MetricName
 from aeanomaly.page.curves import density_curves, ranking_curves
 from aeanomaly.page.gallery import Gallery
 from aeanomaly.page.scored import ScoredRun
@@ -77,16 +77,25 @@ def _base64(values: NDArray[Any]) -> str:
     return base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode()
 
 
+def localising(scored: ScoredRun) -> list[str]:
+    """The metrics of maps that any score of the run has; none where the test images have no masks."""
+    known = scored.run.values
+    return [
+        name for name in LOCALISING if any(str(MetricName("test", name, score)) in known for score in scored.scores)
+    ]
+
+
 def metric_rows(scored: ScoredRun) -> list[dict[str, Any]]:
     """The table of test metrics: a row for each score and threshold.
 
-    Of each: ``score``, ``first`` and ``rows`` (whether it is the first of so many rows of the score), ``ranking`` and
-    ``accuracies`` as texts, ``threshold`` (its name) and ``value``.
+    Of each: ``score``, ``first`` and ``rows`` (whether it is the first of so many rows of the score), ``ranking`` (with
+    the metrics that `localising` names) and ``accuracies`` as texts, ``threshold`` (its name) and ``value``.
     """
     known, rows = scored.run.values, []
+    metrics = (*RANKING, *localising(scored))
     for score in scored.scores:
         thresholds: dict[str, float | None] = {**scored.thresholds(score)} or {"": None}
-        ranking = [_share(known, MetricName("test", metric, score)) for metric in RANKING]
+        ranking = [_share(known, MetricName("test", metric, score)) for metric in metrics]
         for number, (threshold, value) in enumerate(thresholds.items()):
             accuracies = [_share(known, MetricName("test", metric, score, threshold)) for metric in ACCURACIES]
             row = {"score": score, "first": not number, "rows": len(thresholds), "ranking": ranking}

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from aeanomaly import __version__
-from aeanomaly.page.content import config_text, facts, metric_rows, run_data
+from aeanomaly.page.content import config_text, facts, localising, metric_rows, run_data
 from aeanomaly.page.gallery import Gallery
 from aeanomaly.page.scored import ScoredRun, read_scored
 from aeanomaly.runs.files import write_whole
@@ -53,6 +53,7 @@ def render(entries: Sequence[Entry], table: SideBySide | None = None) -> str:
         {
             "name": entry.name,
             "metrics": metric_rows(entry.scored),
+            "localising": localising(entry.scored),
             "facts": facts(entry.scored),
             "config": config_text(entry.scored.run.path),
             "without": entry.without,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.page.pictures import Pictures, pictures_of
-from aeanomaly.page.unseen import batches, unseen, ways
+from aeanomaly.page.unseen import Unseen, batches, unseen, ways
 
 _MOST_TRAINING_IMAGES = 2000  # above that, another pass over them takes too long for the end of a run
 
@@ -70,23 +70,26 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
     The detector is in evaluation mode.
     """
     found = Suspects()
-    held_out, left_out = _held_out(detector, data, device), {}
-    if len(data.split.train) <= _MOST_TRAINING_IMAGES:
-        left_out = unseen(detector, data.train_in_order_dataloader().dataset, data.eval_batch_size, device)
-    places: dict[
-        tuple[bool, int], int
-    ] = {}  # where in `images`, by whether it was trained on, and position in its part
+    held_out, others = _held_out(detector, data, device), Unseen(detector, {}, {})
+    how, trained = ways(detector), len(data.split.train)
+    if trained <= _MOST_TRAINING_IMAGES:
+        others = unseen(detector, data.train_in_order_dataloader().dataset, data.eval_batch_size, device)
+    # Where in `images`, by whether it was trained on, and position in its part.
+    places: dict[tuple[bool, int], int] = {}
     for name, scores in held_out.items():
         images = [(False, position) for position in range(len(scores))]
-        if name in left_out:
-            images += [(True, position) for position in range(len(left_out[name]))]
-            scores = torch.cat([scores, left_out[name]])
+        if name in others.scores:
+            images += [(True, position) for position in range(len(others.scores[name]))]
+            scores = torch.cat([scores, others.scores[name]])
         worst = scores.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)[:count]
         worst = worst[scores[worst].isfinite()]
         pairs = zip(worst.tolist(), scores[worst].tolist(), strict=True)
         found.ranking[name] = [(places.setdefault(images[row], len(places)), score) for row, score in pairs]
         found.looked_at[name] = len(scores)
-        found.notes[name] = _note(detector, name, ways(detector)[name] if name in left_out else "")
+        found.notes[name] = _note(detector, name, how[name] if name in others.scores else "")
+        if name in how and trained > _MOST_TRAINING_IMAGES:
+            found.notes[name] += f" None of the {trained:,} training images was judged: only up to "
+            found.notes[name] += f"{_MOST_TRAINING_IMAGES:,} are, since it takes another pass over them."
     shown: dict[tuple[bool, int], Suspect] = {}
     for trained_on, part, loader, rows in (
         (False, "val", data.val_dataloader, data.split.val_normal),
@@ -96,7 +99,10 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
         if wanted:
             table = loader().dataset
             batch = table[torch.tensor(wanted, device=table.device)]
-            pictures = pictures_of(detector, batch.image.to(device))
+            judge = others.judge(batch.index.to(device)) if trained_on else detector
+            pictures = pictures_of(judge, batch.image.to(device))
+            if trained_on:
+                _drop_maps_that_saw(judge, pictures)
             for position, label, entry in zip(wanted, batch.label.tolist(), pictures, strict=True):
                 path = data.paths[part][position] if data.paths else None
                 line = data.exclude_line(path) if path is not None else None
@@ -113,6 +119,14 @@ def _held_out(detector: Detector, data: Any, device: torch.device) -> dict[str, 
         for name, judged in detector(batch.image.to(device)).items():
             pieces.setdefault(name, []).append(judged.score.cpu())
     return {name: torch.cat(parts) for name, parts in pieces.items()}
+
+
+def _drop_maps_that_saw(judge: Detector, pictures: list[Pictures]) -> None:
+    """Take out the maps of scores that were fitted to the images shown, which look normal by them whatever they are."""
+    for name, score in judge.score_modules.items():
+        if score.fitted_on == "train":
+            for entry in pictures:
+                entry.pop(f"map:{name}", None)
 
 
 def _note(detector: Detector, score: str, how: str) -> str:

@@ -2,7 +2,7 @@
 
 - **left out**: a `KNN` whose bank is all of them gives the distance to the nearest *others*.
 - **other half**: a bank that is a part of them, or of their places (`PatchKNN`), does not tell whose its rows are. Two
-  copies are fitted anew, each to every other image, and judge the images between.
+  copies are fitted anew, each to every other image, and judge the images between, which are drawn by their maps too.
 
 The net was trained on all of them, so one that it has learned by heart may still hide.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,8 +44,56 @@ def ways(detector: Detector) -> dict[str, str]:
     return found
 
 
-def unseen(detector: Detector, table: Any, size: int, device: torch.device) -> dict[str, Tensor]:
-    """(N,) scores of the N images of a table, which the detector was fitted to, by name of those of `ways`.
+class EitherHalf(Score):
+    """A score whose copies were fitted to the images at even places and to those at odd ones, and judge the others.
+
+    Args:
+        of_even: the copy that was fitted to the images at even places.
+        of_odd: the other one.
+        odd: (B,) bool, of the images of the one batch that is judged: whether each is at an odd place.
+    """
+
+    reads: tuple[str, ...] = ()  # those of an instance are those of the copies
+
+    def __init__(self, of_even: Score, of_odd: Score, odd: Tensor) -> None:
+        super().__init__()
+        self.of_even, self.of_odd, self.odd = of_even, of_odd, odd
+        self.reads = of_even.reads
+
+    def forward(self, output: Output) -> Tensor:
+        """(B,) scores."""
+        return torch.where(self.odd, self.of_even.score(output), self.of_odd.score(output))
+
+    def map(self, output: Output) -> Tensor | None:
+        """(B, h, w) scores of places; None where the score has none."""
+        of_even, of_odd = self.of_even.score_map(output), self.of_odd.score_map(output)
+        return None if of_even is None or of_odd is None else torch.where(self.odd.view(-1, 1, 1), of_even, of_odd)
+
+
+class Unseen(NamedTuple):
+    """What has not seen the N training images, although the detector was fitted to them.
+
+    Attributes:
+        detector: that of the run.
+        copies: by name of a score, two of it that were fitted to the images at even places, and to those at odd ones.
+        scores: (N,) by name of those of `ways`.
+    """
+
+    detector: Detector
+    copies: dict[str, tuple[Score, Score]]
+    scores: dict[str, Tensor]
+
+    def judge(self, positions: Tensor) -> Detector:
+        """A detector for the images at (B,) positions, in whose scores of ``copies`` none of them has a part."""
+        odd = positions % 2 == 1
+        either = {name: EitherHalf(*pair, odd) for name, pair in self.copies.items()}
+        judge = Detector(self.detector.net, {**self.detector.score_modules, **either}, self.detector.thresholds)
+        judge.calibrations = self.detector.calibrations
+        return judge
+
+
+def unseen(detector: Detector, table: Any, size: int, device: torch.device) -> Unseen:
+    """Judge the images of a table, which the detector was fitted to.
 
     Args:
         detector: in evaluation mode, without gradients; it stays as it is.
@@ -55,23 +103,21 @@ def unseen(detector: Detector, table: Any, size: int, device: torch.device) -> d
     """
     count, how = len(table), ways(detector)
     halved = [name for name, way in how.items() if way == OTHER_HALF and count > 1]
-    copies = _copies(detector, halved, batches(table, count, size), count, device)
+    found = Unseen(detector, _copies(detector, halved, batches(table, count, size), count, device), {})
     pieces: dict[str, list[Tensor]] = {}
     for batch in batches(table, count, size):
-        output = detector.complete(detector.net(batch.image.to(device)))
-        odd = batch.index.to(device) % 2 == 1
-        for name in how:
+        judge = found.judge(batch.index.to(device))
+        output = judge.complete(judge.net(batch.image.to(device)))
+        for name, way in how.items():
             score = detector.score_modules[name]
-            needed = output.only(score.reads)
-            if isinstance(score, KNN) and how[name] == LEFT_OUT:
-                judged = _others(score, needed)
-            elif name in copies:
-                of_even, of_odd = copies[name]
-                judged = torch.where(odd, of_even(needed), of_odd(needed))
+            if isinstance(score, KNN) and way == LEFT_OUT:
+                judged = _others(score, output.only(score.reads))
+            elif name in found.copies:
+                judged = judge.score(name, output)
             else:
                 continue
             pieces.setdefault(name, []).append(judged.cpu())
-    return {name: torch.cat(parts) for name, parts in pieces.items()}
+    return found._replace(scores={name: torch.cat(parts) for name, parts in pieces.items()})
 
 
 def _others(score: KNN, output: Output) -> Tensor:

@@ -35,6 +35,8 @@ def environment(trainer: L.Trainer) -> dict[str, Any]:
         record["test_on"] = getattr(data, "test_on", "test")  # `development`: values to choose by, not to report
         if hasattr(data, "sizes"):
             record |= data.sizes()
+        if getattr(data, "skipped", None) is not None:
+            record["skipped_pictures"] = data.skipped
     return record
 
 

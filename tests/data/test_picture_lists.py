@@ -8,6 +8,8 @@ import pytest
 
 from aeanomaly.data.picture_lists import FolderList, TableList, assigned
 from aeanomaly.errors import UserError
+from aeanomaly.runs.finding import LOGS
+from aeanomaly.runs.reading import CONFIG, METRICS
 from tests.data.picture_files import fill, fill_inspection, put
 
 
@@ -49,6 +51,20 @@ def test_folders_of_classes_alone(tmp_path: Path) -> None:
     assert before["test bad"] == ["bad/000.png", "bad/001.png", "bad/002.png"]
     fill(tmp_path, also=5)
     assert {key: paths for key, paths in found(tmp_path).items() if "also" not in key} == before
+
+
+@pytest.mark.parametrize("below", ["", "test/"])
+def test_figures_of_runs_are_no_pictures(below: str, tmp_path: Path) -> None:
+    """A run beside the pictures, wherever it was copied to, and folders without a picture name no class."""
+    fill(tmp_path, good=10, new=2, test_good=1, test_new=2)
+    before = found(tmp_path)
+    runs = (f"{LOGS}/version_0", f"elsewhere/{LOGS}/version_0", "copied", "new/copied")
+    for name in (f"{below}{run}/{file}" for run in runs for file in (METRICS, CONFIG, "figures/density.png")):
+        put(tmp_path, name, b"")
+    put(tmp_path, f"{below}good/{CONFIG}", b"of a camera")
+    put(tmp_path, f"{below}notes/read.txt", b"")
+    assert FolderList(tmp_path).classes == ["good", "new"]
+    assert found(tmp_path) == before
 
 
 @pytest.mark.parametrize("train", ["good", "train_good"])

@@ -65,6 +65,9 @@ def test_classes_may_be_named() -> None:
     assert class_numbers("normal_classes", [3, 0], None) == [3, 0]
     with pytest.raises(UserError, match=r"data.anomaly_classes names class 'bed', .*did you mean 'bad'\?"):
         class_numbers("anomaly_classes", ["bed"], names)
+    for option, kind in (("normal_classes", "normal"), ("anomaly_classes", "anomalous")):
+        with pytest.raises(UserError, match=rf"name the {kind} ones by --data\.{option} '\[NAME\]'; there are: NG, OK"):
+            class_numbers(option, ["good"], ["NG", "OK"])
     with pytest.raises(UserError, match="its classes have numbers only"):
         class_numbers("normal_classes", ["0"], None)
 

@@ -54,6 +54,13 @@ def test_every_score_judges_every_image(fitted: Detector) -> None:
     assert torch.equal(decision["alarm10"], p_value <= 0.1 - 1e-6) or torch.equal(decision["alarm10"], p_value <= 0.1)
 
 
+def test_a_rate_that_takes_more_images_is_told_with_its_option(fitted: Detector) -> None:
+    few = fitted.calibration("kmeans")
+    few.fit(few.normal_scores[:8])
+    with pytest.raises(UserError, match=r"or raise --model\.thresholds\.alarm10\.alpha to 1/9 or more"):
+        fitted.threshold_values("kmeans")
+
+
 @torch.no_grad()
 def test_bytes_and_numbers_are_the_same_image(fitted: Detector) -> None:
     whole, scaled = fitted(images(seed=1)), fitted(images(seed=1) / 255)

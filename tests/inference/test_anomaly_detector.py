@@ -119,6 +119,8 @@ def test_sizes_may_differ(detector: AnomalyDetector, images: np.ndarray) -> None
         ([np.zeros((2, 1, 8, 8), np.uint8)], "holds several images"),
         ([3], "an image is an array, a tensor, a PIL image or a path, not int"),
         ("nowhere.png", "cannot read nowhere.png: No such file"),
+        (str(Path(__file__).parent), r"inference is a folder: give .* sorted\(pathlib.Path\(.*\).rglob\('\*.png'\)\)"),
+        ([Path(__file__).parent], "inference is a folder"),
         (Path(__file__), "test_anomaly_detector.py is no picture"),
     ],
 )

@@ -87,6 +87,24 @@ def test_metrics_stand_in_a_row_for_each_score_and_threshold(tmp_path: Path) -> 
     assert rows[0]["accuracies"] == ["-", "-"]  # the record has none
 
 
+def test_metrics_of_maps_are_columns_where_there_are_masks(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run")
+    record = json.loads((path / "metrics.json").read_text())
+    scored = read_scored(path)
+    assert "AUPRO" not in render([Entry("run", scored)])
+    record |= {"test/pixel_auroc/kmeans": 0.75, "test/aupro/kmeans": 0.625}
+    (path / "metrics.json").write_text(json.dumps(record))
+    scored = read_scored(path)
+    rows = metric_rows(scored)
+    assert rows[2]["ranking"] == ["0.9000"] * 3 + ["0.7500", "0.6250"]
+    assert rows[0]["ranking"] == ["0.9000"] * 3 + ["-"] * 2  # a score without a map
+    table = re.search(r"<table>(.*?)</table>", render([Entry("run", scored)]), re.DOTALL)[1]  # type: ignore[index]
+    headings = re.findall(r'<th scope="col".*?</th>', table)
+    assert [re.sub("<.*?>", "", heading) for heading in headings[3:6]] == ["FPR95", "Pixel AUROC", "AUPRO"]
+    first = table.split("<tbody>")[2]
+    assert len(headings) == first.count("<td") + first.count("<th")
+
+
 def test_no_name_becomes_html(tmp_path: Path) -> None:
     evil = "<script>alert(1)"
     path = make_run(tmp_path / evil, 100, (evil, "kmeans"))

@@ -15,6 +15,8 @@ from torch import Tensor
 from aeanomaly.data.base import Arrays, OneClassDataModule
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.outputs import Output
+from aeanomaly.page import suspects
 from aeanomaly.page.pictures import evaluating, pictures_of
 from aeanomaly.page.suspects import find_suspects
 from aeanomaly.scores.base import Score
@@ -159,6 +161,61 @@ def test_a_bank_that_does_not_tell_whose_its_rows_are_is_made_of_either_half(sco
     assert all(image.trained_on for image in found.images)
     assert "other half" in found.notes["places"]
     assert all(torch.equal(values, before[name]) for name, values in judge.state_dict().items())
+
+
+class Darkest(Score):
+    """How much brighter than its darkest training image, which it does not forget."""
+
+    reads, fitted_on = ("target",), "train"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("darkest", torch.empty(0))
+
+    def fit(self, outputs: Output) -> None:
+        self.darkest = outputs.target.amin(0)
+
+    def forward(self, output: Output) -> Tensor:
+        return self.map(output).amax((1, 2))
+
+    def map(self, output: Output) -> Tensor:
+        return (output.target - self.darkest).mean(1)
+
+
+def test_maps_of_training_images_are_drawn_by_what_has_not_seen_them() -> None:
+    """Where a picture is odd is bright although it is in the bank; what has no other half to go by has no map."""
+    data = TwoOdd(normal_classes=[0], val_fraction=0.2, split_seed=3)
+    data.setup()
+    scores = {"places": PatchKNN("target", bank="all", candidates=20_000), "darkest": Darkest()}
+    judge = Detector(DenseAutoencoder([1, 8, 8], [16], 3), scores, {})
+    with evaluating(judge):
+        train = judge.net(data.train_in_order_dataloader().dataset[torch.arange(len(data.split.train))].image)
+        held_out = judge.net(next(iter(data.val_dataloader())).image[: len(data.split.val_normal)])
+        for name, score in scores.items():
+            score.fit(train)
+            judge.calibration(name).fit(judge.score(name, held_out))
+        found = find_suspects(judge, data, 8, CPU)
+    shown = {image.index: image for image in found.images}
+    for row in (80, 240):
+        assert opened(shown[row].pictures["map:places"]).max() > 150
+    assert {image.trained_on for image in shown.values()} == {True, False}
+    for image in shown.values():
+        assert ("map:darkest" in image.pictures) is not image.trained_on
+
+
+def test_more_training_images_than_are_judged_are_told_of(data: Spots, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"knn": KNN("target"), "reconstruction": ReconstructionError()}
+    judge = Detector(DenseAutoencoder([1, 8, 8], [16], 3), scores, {})
+    trained = len(data.split.train)
+    with evaluating(judge):
+        scores["knn"].fit(judge.net(data.train_in_order_dataloader().dataset[torch.arange(trained)].image))
+        for most, told in ((trained - 1, True), (trained, False)):
+            monkeypatch.setattr(suspects, "_MOST_TRAINING_IMAGES", most)
+            found = find_suspects(judge, data, 10, CPU)
+            sentence = f"None of the {trained} training images was judged: only up to {most} are"
+            assert (sentence in found.notes["knn"]) is told
+            assert (found.looked_at["knn"] == len(data.split.val_normal)) is told
+            assert "training images was judged" not in found.notes["reconstruction"]
 
 
 def test_a_score_without_a_bank_judges_held_out_images_only(data: Spots) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from aeanomaly.data.picture_lists import ENDINGS
+from aeanomaly.data.picture_lists import ENDINGS, is_run, is_shown
 from aeanomaly.errors import UserError
 
 
@@ -15,7 +15,8 @@ class Listing:
     """The pictures that words of the command line mean, in an order that is always the same.
 
     A folder is walked again for each use, so that there is no list of a million paths. Hidden files and folders in it
-    are passed over, and so is what has no suffix of a picture.
+    are passed over, and so are what has no suffix of a picture, and runs with their figures. A run that is named itself
+    is walked.
 
     Args:
         words: folders, files, or patterns as of `glob`, where ``**`` stands for any folders.
@@ -78,7 +79,10 @@ def _is_picture(name: str) -> bool:
 
 def _walk(folder: str) -> Iterator[str]:
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if place != folder and is_run(files):
+            folders.clear()
+            continue
+        folders[:] = sorted(filter(is_shown, folders))
         for name in sorted(files):
             if _is_picture(name) and not name.startswith("."):
                 yield str(Path(place, name))

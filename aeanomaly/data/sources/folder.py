@@ -22,6 +22,7 @@ from aeanomaly.data.pictures import Geometry
 from aeanomaly.data.sources.array_files import MappedBytes, open_array
 from aeanomaly.data.splits import Class, class_numbers
 from aeanomaly.data.table import Rows
+from aeanomaly.data.unusable import Unusable, left_out
 from aeanomaly.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -51,13 +52,17 @@ class PictureFolder(OneClassDataModule):
             sides, alike (``crop``).
         channels: 3 for RGB, 1 for grey.
         test_fraction: share of the normal pictures that are tested where nobody says which, in (0, 1).
-        on_error: at a picture that cannot be used, ``stop``, or ``skip`` it and warn.
+        on_error: at a picture that cannot be used, ``stop``, or ``skip`` it and warn; all that are skipped stand in a
+            file that the warning names.
         exclude: a text file with the paths of training pictures that are left out, one a line, relative to the folder;
             lines that begin with # are comments, and unusual names stand in quotes, as strings of JSON. The others stay
             where they are: in training, or held out.
         cache_dir: where the decoded pictures are kept; by default in the folder ``.aeanomaly_cache`` beside them, or
             in ``~/.cache/aeanomaly`` if nothing can be written there.
         options: those of `OneClassDataModule`.
+
+    Attributes:
+        skipped: how many pictures could not be used; None before they were read.
 
     Raises:
         UserError: for values outside these ranges, or no name of a folder.
@@ -100,6 +105,7 @@ class PictureFolder(OneClassDataModule):
         self.exclude = Path(exclude) if exclude is not None else None
         self.geometry = Geometry(height, width, fit, channels)
         self.test_fraction, self.on_error, self.cache_dir = test_fraction, on_error, cache_dir
+        self.skipped: int | None = None
         self._mapped: dict[str, MappedBytes] = {}
         self._arrays: Arrays | None = None
 
@@ -143,14 +149,19 @@ class PictureFolder(OneClassDataModule):
         found = census(pictures(), self.folder, (self.geometry, self.table and self.table.name), normal)
         for part in ("train", "test"):
             if not found.counts[part]:
-                raise UserError(f"{self.source} has no picture to {part} on; it has the classes {listed.classes}")
+                none = f"{self.source} has no picture to {part} on; it has the classes {listed.classes}"
+                raise UserError("; ".join([none, *self._overlooked()]))
         reading = Reading(self.folder, self.geometry, normal, self.on_error == "stop")
         places = cache_places(self.folder, self.cache_dir)
         cache = found_or_written(places, found.name, lambda target: write_pictures(target, pictures(), found, reading))
         report = json.loads((cache / "report.json").read_text())
-        if report["skipped"] and self.on_error == "stop":  # a run that skips them has read them
-            raise UserError(f"{report['warnings'][0]}; they are by data.on_error skip only")
-        self._warnings = report["warnings"]
+        self._warnings, self.skipped = report["warnings"], report["skipped"]
+        if self.skipped:
+            first = [Unusable(*one) for one in report["first"]]
+            said = left_out(first, self.skipped, report["total"], self.folder, cache)
+            if self.on_error == "stop":  # a run that skips them has read them
+                raise UserError(f"{said}; they are by data.on_error skip only")
+            self._warnings.insert(0, said)
         self._mapped = {part: MappedBytes(open_array(cache / f"{part}_images.npy")) for part in ("train", "test")}
         labels = [torch.from_numpy(np.array(open_array(cache / f"{part}_labels.npy"))) for part in ("train", "test")]
         masks = MappedBytes(open_array(cache / "test_masks.npy")).tensor if found.masked else None
@@ -159,8 +170,8 @@ class PictureFolder(OneClassDataModule):
             for part in ("train", "test")
         }
         train, test = self._mapped["train"].tensor, self._mapped["test"].tensor
-        left_out = excluded(self.exclude, self.folder, paths["train"], pictures()) if self.exclude else None
-        return Arrays(train, labels[0], test, labels[1], masks, listed.classes, paths, left_out)
+        unwanted = excluded(self.exclude, self.folder, paths["train"], pictures()) if self.exclude else None
+        return Arrays(train, labels[0], test, labels[1], masks, listed.classes, paths, unwanted)
 
     def _normal(self, names: Sequence[str]) -> set[int]:
         normal = class_numbers("normal_classes", self.normal_classes, names)
@@ -168,6 +179,14 @@ class PictureFolder(OneClassDataModule):
             anomalous = class_numbers("anomaly_classes", self.anomaly_classes, names)
             return set(range(len(names))) - set(anomalous or ())
         return set(normal)
+
+    def _overlooked(self) -> list[str]:
+        """A line about files that may be pictures in spite of how they end, if there are any."""
+        files = list(FolderList(self.folder).overlooked()) if self.table is None else []
+        if not files:
+            return []
+        are = "files begin like a JPEG or PNG and are left out because of how they end"
+        return [f"{len(files):,} {are}, such as {self.folder / files[0]}: rename them if they are pictures"]
 
     def _announce(self, arrays: Arrays) -> None:
         names = arrays.class_names or ()
@@ -177,5 +196,5 @@ class PictureFolder(OneClassDataModule):
         if arrays.left_out is not None:
             counts = (f"{count:,}" for count in (int(arrays.left_out.sum()), len(arrays.left_out)))
             log.info("Left out: %s of %s training pictures, by %s", *counts, self.exclude)
-        for warning in self._warnings:
+        for warning in (*self._warnings, *self._overlooked()):
             log.warning("%s", warning)

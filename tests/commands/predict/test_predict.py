@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 
 from aeanomaly.commands.main import main
-from aeanomaly.runs.finding import find_checkpoint
+from aeanomaly.runs.finding import LOGS, find_checkpoint
+from aeanomaly.runs.reading import CONFIG, METRICS
 from tests.commands.predict.conftest import read_rows
+from tests.data.picture_files import put
 
 COLUMNS = ["path", "reconstruction", "p_value/reconstruction", "reconstruction@alarm5", "reconstruction@fixed"]
 COLUMNS += ["kmeans", "p_value/kmeans", "kmeans@alarm5"]
@@ -78,6 +80,17 @@ def test_an_array(form: str, predict: Callable[..., int], test_images: np.ndarra
 def test_what_can_be_named(words: list[str], count: int, predict: Callable[..., int], pictures: Path) -> None:
     assert predict("--images", *words) == 0
     assert len(read_rows(Path("scores.csv"))) == count
+
+
+def test_figures_of_runs_are_not_scored_unless_they_are_named(predict: Callable[..., int], pictures: Path) -> None:
+    for run in (pictures / LOGS / "version_0", pictures / "copied"):
+        for name in (METRICS, CONFIG):
+            put(run, name, b"")
+        put(run, "figures/density.png", (pictures / "a" / "00.png").read_bytes())
+    assert predict("--images", pictures) == 0
+    assert len(read_rows(Path("scores.csv"))) == 40
+    assert predict("--images", pictures / "copied") == 0
+    assert len(read_rows(Path("scores.csv"))) == 1
 
 
 def test_thresholds_of_the_command(predict: Callable[..., int], pictures: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 
 from aeanomaly.errors import UserError
+from aeanomaly.runs.environment import environment
 from tests.data.picture_files import content, fill, fill_inspection, names, noise, put, source
 
 BROKEN = {"empty": b"", "text": b"a letter", "cut": content(noise(0, 99, 99), "JPEG")[:2000]}
@@ -53,6 +56,55 @@ def test_of_many_the_first_are_named(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert caplog.text.count("is empty") == 3
     assert "good/010.png" in caplog.text
     assert "and 2 more" in caplog.text
+
+
+def test_all_that_are_skipped_are_listed_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also for a later run, which opens none of them, from another folder: by paths that are right there."""
+    fill_inspection(tmp_path)
+    for name in ("000.png", "001.png", "002.png", "two\nlines.png"):
+        put(tmp_path, f"train/good/{name}", b"")
+    put(tmp_path, "ground_truth/scratch/001_mask.png", content(noise(0, 8, 9)))
+    for place in (tmp_path.parent, tmp_path):
+        monkeypatch.chdir(place)
+        caplog.clear()
+        data = source(tmp_path.relative_to(place), on_error="skip")
+        data.setup()
+        folder = "" if place == tmp_path else f"{tmp_path.name}/"
+        (where,) = re.findall(r"cannot be used and are left out: .*; and 2 more; all are listed in (\S+)", caplog.text)
+        for number in range(3):
+            assert re.search(rf"(: |; ){folder}train/good/00{number}.png is empty", caplog.text)
+        assert where.startswith(f"{folder}.aeanomaly_cache/")
+        mask = "ground_truth/scratch/001_mask.png, that is 9x8 pixels, but its picture 8x8"
+        assert sorted(Path(where).read_text().splitlines()) == [
+            '"train/good/two\\nlines.png"\tis empty',
+            f"test/scratch/001.png\thas a mask, {mask}",
+            *(f"train/good/00{number}.png\tis empty" for number in range(3)),
+        ]
+        trainer = L.Trainer(accelerator="cpu", devices=1, logger=False)
+        trainer.datamodule = data  # as Lightning does
+        assert environment(trainer)["skipped_pictures"] == 5
+
+
+def test_pictures_of_unknown_endings_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In folders that name no class because of it, too; other files are passed over in silence."""
+    fill(tmp_path, good=20)
+    jpeg = content(noise(0), "JPEG")
+    other = ("good/notes.txt", b"\xff\xd8"), ("good/.hidden", jpeg), ("ground_truth/x.jpe", jpeg)
+    for name, data in (*other, ("good/1.jpe", jpeg), ("new/2", content(noise(1)))):
+        put(tmp_path, name, data)
+    for _ in range(2):
+        caplog.clear()
+        source(tmp_path).setup()
+        first = tmp_path / "good/1.jpe"
+        assert (
+            f"2 files begin like a JPEG or PNG and are left out because of how they end, such as {first}" in caplog.text
+        )
+        assert len(caplog.records) == 1
+    for path in (tmp_path / "good").glob("*.png"):
+        path.rename(path.with_suffix(".photo"))
+    assert "has no picture to train on; it has the classes ['good', 'new']; 22 files begin like" in refusal(tmp_path)
 
 
 def test_the_same_picture_in_training_and_test_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
