@@ -88,7 +88,7 @@ class FalseAlarmRate(Threshold):
             raise UserError(
                 f"a false alarm rate of {self.alpha:g} cannot be guaranteed from {n} normal validation images: "
                 f"it takes {math.ceil(round(1 / self.alpha, 6)) - 1}; add normal images, raise data.val_fraction, or "
-                f"raise {self.option} to 1/{n + 1} or more (a score that is fitted on these images, such as "
+                f"raise {self.option} to {math.ceil(10_000 / (n + 1)) / 10_000:g} or more (a score that is fitted on these images, such as "
                 "KMeans, leaves half of them)"
             )
         return float(normal_scores.sort().values[conformal_rank(n, self.alpha) - 1])

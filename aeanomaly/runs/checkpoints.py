@@ -14,8 +14,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from aeanomaly.errors import UserError
-from aeanomaly.runs.files import write_whole
+from aeanomaly.runs.files import MOST_VALUES, write_whole
 from aeanomaly.runs.finding import LOGS, run_of_checkpoint, version_of
+from aeanomaly.runs.hyperparameters import count_values
 from aeanomaly.runs.reading import read_run
 
 # Options of the model that may differ from those in a checkpoint: two change nothing but the speed, and thresholds
@@ -61,6 +62,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             optional = value is None and key != "state_dict"
             if not optional and not (isinstance(value, kind) and all(isinstance(item, inner) for item in held)):
                 raise TypeError(key)
+        if count_values(content.get("hyper_parameters")) > MOST_VALUES:  # lists within lists, each of them ten times
+            raise ValueError("hyper_parameters")
     except (OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, UnpicklingError, BadZipFile):
         raise UserError(f"{path} is not a readable checkpoint (damaged, or of another program)") from None
     return content

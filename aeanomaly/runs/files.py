@@ -64,6 +64,17 @@ def _loaded(text: str, path: Path) -> Any:
         loader.dispose()
 
 
+def refuse_aliases_without_end(text: str, where: Path) -> None:
+    """Refuse YAML whose aliases stand for billions of values, or for themselves.
+
+    Raises:
+        UserError: which names ``where`` it stands.
+        yaml.YAMLError: if it is none.
+    """
+    if "&" in text and "*" in text:  # this costs as much as reading it
+        _loaded(text, where)
+
+
 def _refuse_odd(node: yaml.Node, path: Path, above: set[int], seen: dict[int, int]) -> int:
     """Look through a node and what it names; the number of values in it, those behind an alias each time."""
     if id(node) in above:

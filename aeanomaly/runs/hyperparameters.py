@@ -22,7 +22,7 @@ def flatten_config(config: dict[str, Any]) -> dict[str, int | float | str]:
     Raises:
         ValueError: if it holds more than any config does, such as aliases of aliases that stand for billions of values.
     """
-    if _count(config) > MOST_VALUES:
+    if count_values(config) > MOST_VALUES:
         raise ValueError(f"it holds more than {MOST_VALUES:,} values")
     trainer = config.get("trainer") or {}
     kept = {
@@ -36,12 +36,12 @@ def flatten_config(config: dict[str, Any]) -> dict[str, int | float | str]:
     return flat
 
 
-def _count(value: Any, known: int = 0) -> int:
+def count_values(value: Any, known: int = 0) -> int:
     """How many values there are, together with those that are known; no further than `MOST_VALUES`."""
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         if known > MOST_VALUES:
             break
-        known = _count(item, known + 1)
+        known = count_values(item, known + 1)
     return known
 
 

@@ -93,6 +93,14 @@ def test_no_folder_is_removed_for_a_checkpoint(tmp_path: Path) -> None:
     assert (tmp_path / "folder" / "inner").is_dir()
 
 
+def nested(depth: int) -> list[Any]:
+    """Ten times the same list, and so on: a few bytes that stand for ten to the power of depth values."""
+    inner: list[Any] = ["x"]
+    for _ in range(depth):
+        inner = [inner] * 10
+    return inner
+
+
 def setting(key: str, value: Any) -> Change:
     return lambda content: content.update({key: value})
 
@@ -113,6 +121,7 @@ def of_net(**options: Any) -> Change:
         (setting("images", "abc"), "not a readable checkpoint"),
         *((setting("images", {"shape": s}), "the shape of its images") for s in (5, "abc", [1, -1, 8], [1, 9**9, 8])),
         (setting("images", {"shape": [1, 8, 8], "fit": "x"}), "fitted by 'x'"),
+        (of_net(hidden=nested(12)), "not a readable checkpoint"),
         (of_net(code_size=10**12), "cannot be built"),
         (of_net(code_size=10**30), "cannot be built"),
     ],
@@ -133,6 +142,14 @@ def test_so_do_commands(command: str, run_dir: Path, tmp_path: Path, capsys: pyt
         "(damaged, or of another program)"
     )
     assert read_checkpoint(run_dir / "checkpoints" / "last.ckpt")["callbacks"]
+
+
+@pytest.mark.parametrize("option", ["--trainer.callbacks", "--model", "--data", "--model.scores"])
+def test_so_is_a_file_that_an_option_names(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bomb.yaml").write_text(bomb())
+    assert main(["fit", *PLAIN, option, str(tmp_path / "bomb.yaml")]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert option.removeprefix("--") in error
 
 
 @pytest.mark.parametrize("command", ["fit", "test", "report"])

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
+from jsonargparse import Namespace, set_loader
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins import TorchCheckpointIO
+from yaml import YAMLError
 
 from aeanomaly.callbacks.fit_scores import FitScores
 from aeanomaly.callbacks.interrupt import Interrupt
@@ -25,6 +26,7 @@ from aeanomaly.commands.fit.run_callbacks import give_checkpoints_a_folder, prog
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.fit.unbuilt import why_not_built
 from aeanomaly.commands.fit.values import refuse_out_of_range
+from aeanomaly.commands.fit.yaml_values import load_yaml
 from aeanomaly.commands.parser import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
 from aeanomaly.data.base import OneClassDataModule
@@ -87,6 +89,7 @@ class AnomalyCLI(LightningCLI):
         try:
             if resumed is not None and (checkpoint := checkpoint_to_resume(resumed)) is not None:
                 options = [*options, "--ckpt_path", str(checkpoint)]
+            set_loader("yaml", load_yaml, (YAMLError,))
             with command_process([command, *quiet, *options]):
                 super().__init__(
                     LitAutoencoder,
