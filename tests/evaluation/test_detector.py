@@ -57,7 +57,7 @@ def test_every_score_judges_every_image(fitted: Detector) -> None:
 def test_a_rate_that_takes_more_images_is_told_with_its_option(fitted: Detector) -> None:
     few = fitted.calibration("kmeans")
     few.fit(few.normal_scores[:8])
-    with pytest.raises(UserError, match=r"or raise --model\.thresholds\.alarm10\.alpha to 1/9 or more"):
+    with pytest.raises(UserError, match=r"or raise --model\.thresholds\.alarm10\.alpha to 0\.1112 or more"):
         fitted.threshold_values("kmeans")
 
 

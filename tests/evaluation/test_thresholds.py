@@ -52,9 +52,11 @@ def test_the_order_statistic_is_right_for_every_number_of_images(alpha: str) -> 
 def test_the_smallest_rate_that_can_be_guaranteed(n: int) -> None:
     scores = torch.randperm(n, generator=torch.Generator().manual_seed(n)).float()
     assert FalseAlarmRate(1 / (n + 1)).fit(scores) == n - 1  # the largest score of all
-    with pytest.raises(UserError, match=rf"from {n} normal .*: it takes \d+; .*to 1/{n + 1} or more") as error:
+    with pytest.raises(UserError, match=rf"from {n} normal .*: it takes \d+; .*to 0\.\d+ or more") as error:
         FalseAlarmRate(0.999 / (n + 1)).fit(scores)
     (needed,) = re.findall(r"it takes (\d+)", str(error.value))
+    (advised,) = re.findall(r"to (0\.\d+) or more", str(error.value))
+    assert 1 / (n + 1) <= float(advised) < 1 / (n + 1) + 1e-4
     for count in (int(needed) - 1, int(needed)):
         assert (0.999 / (n + 1) >= 1 / (count + 1)) == (count == int(needed))
 
