@@ -135,13 +135,22 @@ class Detector(nn.Module):
         Raises:
             UserError: if such a score needs fitting and was not fitted.
         """
-        maps = {}
-        for name, score in self.score_modules.items():
-            places = self._fitted(name).score_map(output.only(score.reads)) if score.gives_map else None
-            if places is not None:
-                resized = functional.interpolate(places.unsqueeze(1), tuple(size), mode="bilinear")
-                maps[name] = resized.squeeze(1)
-        return maps
+        found = {name: self.map(name, output, size) for name in self.scores}
+        return {name: places for name, places in found.items() if places is not None}
+
+    def map(self, name: str, output: Output, size: Sequence[int]) -> Tensor | None:
+        """The map of the score of this name, as for `maps`; None if it has none of what the net makes of images.
+
+        Raises:
+            UserError: if the score has maps, needs fitting and was not fitted.
+        """
+        if not self.score_modules[name].gives_map:
+            return None
+        score = self._fitted(name)
+        places = score.score_map(output.only(score.reads))
+        if places is None:
+            return None
+        return functional.interpolate(places.unsqueeze(1), tuple(size), mode="bilinear").squeeze(1)
 
     def score(self, name: str, output: Output) -> Tensor:
         """(B,) float32 scores of this name for an output in float32.

@@ -127,7 +127,7 @@ class Score(Described, Fitted, ABC):
         if not found:
             return None
         maps = _joined(found)
-        if maps.ndim != 3 or len(maps) != count:
+        if maps.ndim != 3 or maps.shape[0] != count:
             kind = type(self).__name__
             raise UserError(f"score {kind} must return one map (h, w) per image, got shape {tuple(maps.shape)}")
         return maps.float()

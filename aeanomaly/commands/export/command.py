@@ -20,10 +20,12 @@ thresholds. It takes a batch of any number of images, (B, C, H, W), and gives fo
   NAME             (B,) float32, higher = more anomalous
   NAME.p_value     (B,) float32, how rare so high a score is among normal images
   NAME@THRESHOLD   (B,) bool, whether it lies above the threshold
+  NAME.map         (B, H, W) float32, how anomalous each place is: with --maps, where the score gives a map
 
 Before the file gets its name, it is opened and compared with the checkpoint on test images of the run, or on random
 ones where these cannot be had, in batches of 1 and of 7: scores may differ by a thousandth of their value plus a
-thousandth of the standard deviation of normal scores, p-values and decisions by what follows from that.
+thousandth of the standard deviation of normal scores, p-values and decisions by what follows from that, each place of a
+map by a hundredth of its value plus a twentieth of the standard deviation of all places.
 """
 
 _EPILOG = """\
@@ -33,6 +35,7 @@ examples:
   python -m aeanomaly export --ckpt_path lightning_logs/version_0                     version_0/model.onnx
   python -m aeanomaly export --ckpt_path best.ckpt --scores fusion --out detector.onnx
   python -m aeanomaly export --ckpt_path lightning_logs/version_0 --format torch      for torch.export.load
+  python -m aeanomaly export --ckpt_path lightning_logs/version_0 --scores fusion,patches --maps
 """
 
 
@@ -57,6 +60,12 @@ def build_parser() -> argparse.ArgumentParser:
         type=_names,
         metavar="NAME[,NAME...]",
         help="the scores to give (default: all of the checkpoint)",
+    )
+    add(
+        "--maps",
+        action="store_true",
+        help="also where images are anomalous: the map of each score of --scores that gives one, in the size of the "
+        "images. A score made of others, such as a fusion, has none: name its parts too for theirs",
     )
     add(
         "--input",

@@ -23,17 +23,20 @@ INPUT = "images"
 
 
 class Graph(nn.Module):
-    """What a file computes of (B, C, H, W) images: (B,) each, by name of the output.
+    """What a file computes of (B, C, H, W) images: (B,) each, or (B, H, W) for a map, by name of the output.
 
     Args:
         detector: fitted and calibrated.
         names: of the scores to give; None for all.
+        maps: names of all scores that have a map, of which the given ones also give it; None for no maps.
 
     Raises:
-        UserError: for an unknown score, or one that no graph can compute.
+        UserError: for an unknown score, one that no graph can compute, or maps of scores that have none.
     """
 
-    def __init__(self, detector: Detector, names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, detector: Detector, names: Sequence[str] | None = None, maps: Sequence[str] | None = None
+    ) -> None:
         super().__init__()
         known = list(detector.score_modules)
         self.names = known if names is None else list(dict.fromkeys(names))
@@ -52,15 +55,24 @@ class Graph(nn.Module):
                     f"score {name!r} cannot be exported: {score.estimator} is no graph of tensor operations; those "
                     f"that can: --scores {others}"
                 )
+        self.maps = [name for name in self.names if name in (maps or ())]
+        if maps is not None and not self.maps:
+            raise UserError(
+                f"--maps: none of the exported scores gives a map ({', '.join(self.names)}); name one that does too: "
+                f"--scores {','.join([*self.names, *maps])}"
+            )
         self.detector = _Fixed(detector, [name for name in known if name in needed])
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Scores, p-values and decisions, by the names that a file gives them."""
-        judged = self.detector(images)
+        """Scores, p-values, decisions and maps, by the names that a file gives them."""
+        output = self.detector.output(images)
+        judged = self.detector.judge(output)
         found = {}
         for name in self.names:
             found[name], found[f"{name}.p_value"] = judged[name].score, judged[name].p_value
             found |= {f"{name}@{threshold}": flags for threshold, flags in judged[name].decision.items()}
+            if name in self.maps and (places := self.detector.map(name, output, images.shape[-2:])) is not None:
+                found[f"{name}.map"] = places
         return found
 
     def output_names(self) -> list[str]:
@@ -68,6 +80,8 @@ class Graph(nn.Module):
         of = {
             name: [f"{name}@{threshold}" for threshold in self.detector.threshold_values(name)] for name in self.names
         }
+        for name in self.maps:
+            of[name].append(f"{name}.map")
         return [output for name in self.names for output in (name, f"{name}.p_value", *of[name])]
 
 
@@ -90,6 +104,11 @@ class _Fixed(Detector):
         """As that of the detector; remembers how far it came."""
         self.reached.part = f"score {name!r}"
         return super().score(name, output)
+
+    def map(self, name: str, output: Output, size: Sequence[int]) -> Tensor | None:
+        """As that of the detector; remembers how far it came."""
+        self.reached.part = f"the map of score {name!r}"
+        return super().map(name, output, size)
 
 
 def _made_of_estimators(detector: Detector, name: str) -> bool:
