@@ -1,16 +1,19 @@
-"""How long a folder of pictures takes to be there: the first start, every later one, and what Pillow alone would take.
+"""How long a folder of pictures takes: the first start, every later one, `predict`, and what Pillow alone would take.
 
     python performance/pictures.py --rounds 3
 
 makes 1,800 JPEGs of 416x416 pixels and then, in turn: decodes them with Pillow in a thread for each core, and does
 nothing with them; sets up `PictureFolder` without a cache, and again with it; sets up `ArrayFiles` with the same
-arrays. All in one process, imports not counted. To be quoted are median seconds and, where the machine does something
-else too, CPU seconds.
+arrays; and runs `predict` on all of them, with the nets of `--predict` trained for a few steps before. All in one
+process, imports not counted. To be quoted are median seconds and, where the machine does something else too, CPU
+seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import resource
 import shutil
 import statistics
@@ -18,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +29,7 @@ from joblib import cpu_count
 from markdown_section import Report, add_options
 from PIL import Image
 
+from aeanomaly.commands.main import main
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.data.sources.arrays import ArrayFiles
 from aeanomaly.data.sources.folder import PictureFolder
@@ -75,7 +80,13 @@ def run(options: argparse.Namespace) -> None:
             files = {f"{part}_{kind}": f"{kept}/{part}_{kind}.npy" for part in ("train", "test") for kind in KINDS}
             set_up(ArrayFiles(**files, normal_classes=[1]))
 
+        def predict(run: Path) -> None:
+            command(["predict", "--ckpt_path", str(run), "--images", str(folder), "--out", str(run / "scores.csv")])
+
         ways: dict[str, Callable[[], None]] = {BARE: bare, FIRST: pictures, LATER: pictures, ARRAYS: arrays}
+        for config in options.predict:
+            run = trained(config, folder, options.predict_size, Path(name, config))
+            ways[f"predict, {config} at {options.predict_size}x{options.predict_size}"] = partial(predict, run)
         taken: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
         for _ in range(options.rounds):
             shutil.rmtree(cache, ignore_errors=True)
@@ -91,6 +102,24 @@ def run(options: argparse.Namespace) -> None:
     report.publish(options)
 
 
+def trained(config: str, pictures: Path, size: int, folder: Path) -> Path:
+    """The run of a config that has seen a few batches of the pictures, which is as fast in use as any."""
+    configs = Path(__file__).resolve().parent.parent / "configs"
+    words = ["fit", "--config", str(configs / config), "--config", str(configs / "data" / "folder.yaml")]
+    words += ["--data.folder", str(pictures), "--data.size", str(size), "--data.cache_dir", str(folder / "cache")]
+    words += ["--trainer.max_epochs", "-1", "--trainer.max_steps", "10", "--trainer.val_check_interval", "10"]
+    words += ["--trainer.check_val_every_n_epoch", "null"]
+    command([*words, "--trainer.callbacks", str(configs / "callbacks.yaml"), "--trainer.default_root_dir", str(folder)])
+    return folder / "lightning_logs" / "version_0"
+
+
+def command(words: list[str]) -> None:
+    """Run a command of the package silently; it must succeed."""
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        status = main(words)
+    assert status == 0, said.getvalue()
+
+
 def timed(call: Callable[[], None]) -> tuple[float, float]:
     """Seconds and CPU seconds of a call."""
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
@@ -103,6 +132,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1800, help="pictures")
     parser.add_argument("--size", type=int, default=256, help="height and width that they are made into")
+    parser.add_argument("--predict", nargs="*", default=["base.yaml", "best.yaml"], help="of nets that predict")
+    parser.add_argument("--predict-size", type=int, default=64, help="height and width of the images of these nets")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", default=None, help="where to make the files; by default that of temporary files")
     add_options(parser)

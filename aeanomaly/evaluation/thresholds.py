@@ -85,11 +85,12 @@ class FalseAlarmRate(Threshold):
         """The smallest of the (n,) normal scores that bounds the false alarm rate at ``alpha``."""
         n = len(normal_scores)
         if self.alpha < 1 / (n + 1):
+            least = math.ceil(10_000 / (n + 1)) / 10_000  # rounded up, as the option is given
             raise UserError(
                 f"a false alarm rate of {self.alpha:g} cannot be guaranteed from {n} normal validation images: "
                 f"it takes {math.ceil(round(1 / self.alpha, 6)) - 1}; add normal images, raise data.val_fraction, or "
-                f"raise {self.option} to {math.ceil(10_000 / (n + 1)) / 10_000:g} or more (a score that is fitted on these images, such as "
-                "KMeans, leaves half of them)"
+                f"raise {self.option} to {least:g} or more (a score that is fitted on these images, such as KMeans, "
+                "leaves half of them)"
             )
         return float(normal_scores.sort().values[conformal_rank(n, self.alpha) - 1])
 

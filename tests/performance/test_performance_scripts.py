@@ -200,9 +200,11 @@ def test_step_profile_trains_on_what_its_generator_yields(monkeypatch: pytest.Mo
 
 
 def test_pictures(run: Callable[..., str]) -> None:
-    text = run("pictures.py", "--count", "240", "--size", "16", "--rounds", "1")
+    few = ["--count", "480", "--size", "16", "--rounds", "1", "--predict", "base.yaml", "--predict-size", "16"]
+    text = run("pictures.py", *few)
     seconds = {way: float(cells(text, way)[1]) for way in ("Pillow alone", "first start", "later start")}
     assert seconds["later start"] < seconds["first start"]
+    assert float(cells(text, "predict, base.yaml at 16x16")[1]) > 0
 
 
 def test_soak(run: Callable[..., str]) -> None:
