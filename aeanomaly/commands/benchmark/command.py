@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -149,4 +150,4 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
     if to_come := sum(not reason for reason in missing.values()):
         console.print(f"{to_come} of {len(grid.cells)} cells did not run yet")
     console.print(f"Results: results.csv, summary.md and heatmap.png in {out}, and roc.png while all runs are there")
-    console.print(f"TensorBoard: tensorboard --logdir {out}")
+    console.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(out))}")
