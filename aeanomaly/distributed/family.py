@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import signal
 import subprocess
@@ -27,7 +28,7 @@ def end_together(trainer: Trainer) -> None:
     if trainer.local_rank == 0:
         atexit.register(_end_children, trainer)  # after the error has been printed
     else:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        end_with(os.getppid())
 
 
 def ending(leaving: SystemExit, trainer: Trainer | None) -> BaseException:
@@ -58,7 +59,13 @@ def _end_children(trainer: Trainer) -> None:
             child.wait()
 
 
-def _end_with(parent: int) -> None:
+@functools.cache  # one thread is enough
+def end_with(parent: int) -> None:
+    """Have this process end within about a second after its parent, whose number is given, however that ends."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_PERIOD)
     os._exit(1)  # the main thread may wait in a collective and cannot be woken

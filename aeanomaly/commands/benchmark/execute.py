@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import joblib
@@ -21,8 +22,10 @@ def run_here(work: Work, cells: Sequence[Cell], workers: int) -> Iterator[tuple[
     """Run cells in ``workers`` processes of this machine and yield each outcome as soon as it is known.
 
     A cell that fails does not stop the others. If a worker process is killed, joblib gives up all cells in flight; they
-    are tried once more in new processes.
+    are tried once more in new processes. If this process is killed, the workers end within about a second: joblib's
+    would first finish their cells, which the next command is about to run.
     """
+    work = partial(_end_together, work, os.getpid())
     waiting, attempts = {cell.name: cell for cell in cells}, dict.fromkeys((cell.name for cell in cells), 0)
     while waiting:
         tasks = [joblib.delayed(work)(cell) for cell in waiting.values()]
@@ -41,6 +44,14 @@ def run_here(work: Work, cells: Sequence[Cell], workers: int) -> Iterator[tuple[
                 if attempts[cell.name] >= _ATTEMPTS:
                     del waiting[cell.name]
                     yield cell, "its process was killed twice (out of memory?)"
+
+
+def _end_together(work: Work, parent: int, cell: Cell) -> tuple[Cell, str]:
+    if os.getpid() != parent:  # one worker is the parent itself
+        from aeanomaly.distributed.family import end_with
+
+        end_with(parent)
+    return work(cell)
 
 
 def run_on_ray(work: Work, cells: Sequence[Cell], workers: int, gpus: float) -> Iterator[tuple[Cell, str]]:

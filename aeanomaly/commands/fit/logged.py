@@ -13,13 +13,13 @@ from aeanomaly.errors import UserError
 
 @contextlib.contextmanager
 def fit_logged(folder: Path, words: Sequence[str]) -> Iterator[None]:
-    """Make a folder, and put into its ``log.txt`` what a fit with these words prints and why it fails.
+    """Put into ``log.txt`` of a folder, which may be new, what a fit with these words prints and why it fails.
 
     Raises:
         UserError: for whatever makes the fit fail, with the name of the log; a traceback of a defect is there.
         KeyboardInterrupt: after Ctrl-C, or SIGTERM during the fit.
     """
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     file = folder / "log.txt"
     with file.open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         print(shlex.join(["python", "-m", "aeanomaly", "fit", *words]), flush=True)

@@ -14,9 +14,10 @@ from aeanomaly.commands.fit.options import option
 from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.report import parameters, print_report
 from aeanomaly.commands.sweep.space import Space, read_space
-from aeanomaly.commands.sweep.study import FAILED, ended, next_trial, only_sweep, opened_study
+from aeanomaly.commands.sweep.study import FAILED, ended, next_trial, opened_study
 from aeanomaly.commands.sweep.trial import ReportLoss, TrialCLI, check
 from aeanomaly.errors import UserError
+from aeanomaly.runs.lock import alone_in
 
 
 def run_sweep(plan: Plan) -> int:
@@ -33,7 +34,7 @@ def run_sweep(plan: Plan) -> int:
     console = Console(file=sys.stdout, markup=False, emoji=False, highlight=False, soft_wrap=True)
     space = read_space(plan.space)
     root = check(plan, space)
-    with only_sweep(plan.out), opened_study(plan, space) as study:
+    with alone_in(plan.out, "sweep"), opened_study(plan, space) as study:
         done = sum(trial.state != TrialState.FAIL for trial in ended(study))
         if done:
             console.print(f"Study {plan.study}: {done} of {plan.trials} trials are finished.")

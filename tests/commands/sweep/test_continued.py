@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aeanomaly.runs.lock import alone_in
 from tests.commands.sweep.parts import SMALL, params_of, study_of, sweep
 
 optuna = pytest.importorskip("optuna", reason="optuna is not installed: pip install 'aeanomaly[sweep]'")
@@ -75,8 +76,6 @@ def test_a_study_takes_no_trials_that_cannot_be_compared(done: Path, capsys: pyt
 
 
 def test_two_sweeps_do_not_share_a_folder(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from aeanomaly.commands.sweep.study import only_sweep
-
-    with only_sweep(done):
+    with alone_in(done, "sweep"):
         assert sweep(done.parent / "again.yaml", done) == 2
     assert "another sweep is at work in" in capsys.readouterr().err
