@@ -112,7 +112,7 @@ def main(options: Sequence[str]) -> int:
 
     Raises:
         UserError: for a mistake in the options, a checkpoint that cannot be used, a picture that cannot be read, or a
-            file that cannot be written.
+            file that cannot be written, or that another process is about to write.
     """
     parser = build_parser()
     given = {word.partition("=")[0] for word in options}
