@@ -14,6 +14,8 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from aeanomaly.errors import Terminated
+
 _PERIOD = 1.0  # seconds between two looks at the parent
 _GRACE = 5.0  # seconds for a child to end, and to say why, by itself
 
@@ -38,8 +40,10 @@ def ending(leaving: SystemExit, trainer: Trainer | None) -> BaseException:
     A process that Lightning started ends with 0: after any other status its observer kills all, the first process too,
     before that could end with the status that counts.
     """
-    interrupted = leaving.code == 128 + signal.SIGINT or isinstance(leaving.__context__, KeyboardInterrupt)
-    if not interrupted and leaving.code != 128 + signal.SIGTERM and not isinstance(leaving, SIGTERMException):
+    cause = leaving.__context__
+    terminated = isinstance(cause, Terminated) or isinstance(leaving, SIGTERMException)
+    interrupted = leaving.code == 128 + signal.SIGINT or (isinstance(cause, KeyboardInterrupt) and not terminated)
+    if not interrupted and not terminated and leaving.code != 128 + signal.SIGTERM:
         return leaving
     if trainer is not None and trainer.local_rank > 0:
         environment = getattr(trainer.strategy, "cluster_environment", None)

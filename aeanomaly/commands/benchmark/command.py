@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -19,6 +20,7 @@ from rich.progress import track
 from aeanomaly.commands.benchmark.cell import complaint, finished_run, run_cell
 from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
 from aeanomaly.commands.benchmark.results import collect, kept_rows, named_scores, results_csv
+from aeanomaly.commands.interruption import exit_status, sigterm_interrupts, tell
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config, write_whole
@@ -58,7 +60,7 @@ def main(options: Sequence[str]) -> int:
     """Run ``benchmark`` with the words after it.
 
     Returns:
-        The exit status: 0 if every cell is finished, 1 if some are not, 130 after Ctrl-C.
+        The exit status: 0 if every cell is finished, 1 if some are not, 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
         UserError: for anything wrong in the options or the grid, or if another benchmark is at work in the folder.
@@ -76,7 +78,7 @@ def main(options: Sequence[str]) -> int:
         console.print(f"{len(grid.cells)} cells, {len(finished)} finished")
         return 0
     settings = _settings(grid)  # before there is a folder: it may find a mistake
-    with alone_in(out, "benchmark"):
+    with sigterm_interrupts(), alone_in(out, "benchmark"):
         return _go_on(grid, settings, out, args, console)
 
 
@@ -99,9 +101,10 @@ def _go_on(grid: Grid, settings: dict[str, str], out: Path, args: argparse.Names
             if reason:
                 failed[cell.name] = reason
                 console.print(f"failed: {cell.name}: {reason}")
-    except KeyboardInterrupt:
-        console.print("Interrupted: cells in flight are lost, finished ones are kept. The same command goes on.")
-        status = 130
+    except KeyboardInterrupt as interruption:
+        left = "cells in flight are lost, finished ones are kept. The same command goes on."
+        tell(interruption, left, shown_on=sys.stdout)
+        status = exit_status(interruption)
     missing = _write_results(grid, out, failed, args.allow_subset, console)
     return status or int(bool(failed or missing))
 

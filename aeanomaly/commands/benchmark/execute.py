@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from types import FrameType
 from typing import Any, TypeAlias
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from aeanomaly.commands.benchmark.grid import Cell
-from aeanomaly.errors import UserError
+from aeanomaly.errors import Terminated, UserError
 
 # Runs a cell; returns it, and why it failed (empty if it did not).
 Work: TypeAlias = Callable[[Cell], tuple[Cell, str]]
@@ -63,6 +66,7 @@ def run_on_ray(work: Work, cells: Sequence[Cell], workers: int, gpus: float) -> 
         import ray
     except ImportError:
         raise UserError("--backend ray needs Ray: pip install 'aeanomaly[ray]'") from None
+    handler = signal.getsignal(signal.SIGTERM)
     if not ray.is_initialized():
         # RAY_ADDRESS, which `ray.init` reads itself, points to a cluster; without it one is started on this machine.
         cores = None if os.environ.get("RAY_ADDRESS") else max(workers, os.cpu_count() or 1)
@@ -71,8 +75,25 @@ def run_on_ray(work: Work, cells: Sequence[Cell], workers: int, gpus: float) -> 
     run: Any = ray.remote(max_retries=_ATTEMPTS - 1, **share)(lambda cell: work(cell))
     waiting = list(cells)
     running: list[Any] = []
-    while waiting or running:
-        while waiting and len(running) < workers:
-            running.append(run.remote(waiting.pop(0)))
-        done, running = ray.wait(running)
-        yield from ray.get(done)
+    received = _hear_sigterm(handler)
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append(run.remote(waiting.pop(0)))
+            done, running = ray.wait(running)
+            yield from ray.get(done)
+    except KeyboardInterrupt:  # which Ray makes of whatever a handler raises while it waits
+        raise (Terminated if received else KeyboardInterrupt) from None
+
+
+def _hear_sigterm(handler: Any) -> list[int]:
+    """Give SIGTERM the handler back that it had before Ray's, which leaves at once; its calls are noted in the list."""
+    received: list[int] = []
+
+    def noted(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        handler(number, frame)
+
+    if threading.current_thread() is threading.main_thread() and callable(handler):
+        signal.signal(signal.SIGTERM, noted)
+    return received

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from aeanomaly.errors import UserError
+from aeanomaly.errors import Terminated, UserError
 
 
 @contextlib.contextmanager
@@ -17,7 +17,7 @@ def fit_logged(folder: Path, words: Sequence[str]) -> Iterator[None]:
 
     Raises:
         UserError: for whatever makes the fit fail, with the name of the log; a traceback of a defect is there.
-        KeyboardInterrupt: after Ctrl-C, or SIGTERM during the fit.
+        KeyboardInterrupt: after Ctrl-C; after SIGTERM, its kind `Terminated`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "log.txt"
@@ -26,7 +26,9 @@ def fit_logged(folder: Path, words: Sequence[str]) -> Iterator[None]:
         try:
             yield
         except SystemExit:  # after SIGTERM
-            raise KeyboardInterrupt from None
+            raise Terminated from None
+        except KeyboardInterrupt as interruption:
+            raise type(interruption) from None  # without a note that it was said: that was into the log
         except Exception as error:
             what = " ".join(str(error).split())[:300]
             if isinstance(error, UserError):

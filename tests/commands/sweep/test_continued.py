@@ -68,6 +68,16 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, capsys: pytest.CaptureFix
     assert params_of(out)[1] == params_of(out)[2]
 
 
+def test_sigterm_ends_a_sweep_with_its_own_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    send = {"class_path": "tests.commands.fit.test_resume.SendSignal", "init_args": {"step": 3, "number": 15}}
+    callbacks = [*SMALL["overrides"]["trainer.callbacks"], send]
+    changes = {"overrides": SMALL["overrides"] | {"trainer.callbacks": callbacks}}
+    assert sweep(tmp_path / "small.yaml", tmp_path / "out", **changes) == 143
+    assert capsys.readouterr().err == (
+        "Terminated: the trial that was running is begun again. The same command continues.\n"
+    )
+
+
 def test_a_study_takes_no_trials_that_cannot_be_compared(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     longer = SMALL["overrides"] | {"trainer.max_epochs": 1}
     assert sweep(done.parent / "other.yaml", done, "--trials", "4", overrides=longer) == 2
