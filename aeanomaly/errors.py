@@ -15,6 +15,10 @@ class DivergedError(UserError):
     """Training whose loss or weights are no numbers any more."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, for a command that is to end by it as by Ctrl-C. Its arguments, if any, tell that this was said."""
+
+
 class AnomalyWarning(UserWarning):
     """A result that is technically valid and very likely not what was meant, such as an AUROC below 0.5."""
 

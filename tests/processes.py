@@ -172,6 +172,14 @@ class DieInTest(L.Callback):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class TerminateInTest(L.Callback):
+    """Sends SIGTERM to its own process when the fit is over."""
+
+    def on_test_start(self, *_: Any) -> None:
+        """Send it."""
+        signal.raise_signal(signal.SIGTERM)
+
+
 class SleepInFit(L.Callback):
     """Holds a fit up for as many seconds as the environment says, for a test that must meet it at work."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aeanomaly.commands.benchmark.command import _check_out
+from aeanomaly.commands.benchmark.command import _check_out, _settings
 from aeanomaly.commands.benchmark.grid import Grid, read_grid
 from aeanomaly.commands.benchmark.results import Row, collect, table_of
 from aeanomaly.commands.benchmark.summary import summary_md
@@ -46,7 +46,7 @@ def test_the_summary_is_that_of_the_values(name: str) -> None:
 def test_the_values_were_made_by_the_configs_as_they_are(name: str, tmp_path: Path) -> None:
     """Who changes what a config says runs its tables again."""
     shutil.copy(FOLDER / name / "cells.txt", tmp_path)
-    _check_out(tmp_path, kept(name)[0])
+    _check_out(tmp_path, _settings(kept(name)[0]))
 
 
 def test_the_page_quotes_the_tables() -> None:

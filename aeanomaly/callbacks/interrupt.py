@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from typing import Any
 
@@ -102,7 +103,7 @@ class Interrupt(L.Callback):
             return
         path = last_checkpoint(trainer)
         if path is not None and path.is_file():
-            print(f"Stopped. Resume with: python -m aeanomaly fit --ckpt_path {path}", flush=True)
+            print(f"Stopped. Resume with: python -m aeanomaly fit --ckpt_path {shlex.quote(str(path))}", flush=True)
         else:
             print("Stopped before there was anything to keep.", flush=True)
 

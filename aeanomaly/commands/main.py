@@ -22,6 +22,7 @@ import sys
 from collections.abc import Sequence
 
 from aeanomaly import __version__
+from aeanomaly.commands.interruption import exit_status, tell
 from aeanomaly.errors import UserError, suggestion
 
 COMMANDS = {
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, by default that of the process.
 
     Returns:
-        The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C.
+        The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
         SystemExit: after SIGTERM during a fit, with the status 143.
@@ -100,9 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interruption:
         if argv is None:  # the process ends now, and another Ctrl-C would only have Python say where it was
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if not interruption.args:  # otherwise it was said by whoever was interrupted
-            print("Interrupted.", file=sys.stderr)
-        return 130
+        tell(interruption)
+        return exit_status(interruption)
 
 
 def _run(command: str, options: Sequence[str]) -> int:

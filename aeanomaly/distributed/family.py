@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import time
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from aeanomaly.errors import Terminated
 
 _PERIOD = 1.0  # seconds between two looks at the parent
 _GRACE = 5.0  # seconds for a child to end, and to say why, by itself
@@ -27,7 +30,7 @@ def end_together(trainer: Trainer) -> None:
     if trainer.local_rank == 0:
         atexit.register(_end_children, trainer)  # after the error has been printed
     else:
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        end_with(os.getppid())
 
 
 def ending(leaving: SystemExit, trainer: Trainer | None) -> BaseException:
@@ -37,8 +40,10 @@ def ending(leaving: SystemExit, trainer: Trainer | None) -> BaseException:
     A process that Lightning started ends with 0: after any other status its observer kills all, the first process too,
     before that could end with the status that counts.
     """
-    interrupted = leaving.code == 128 + signal.SIGINT or isinstance(leaving.__context__, KeyboardInterrupt)
-    if not interrupted and leaving.code != 128 + signal.SIGTERM and not isinstance(leaving, SIGTERMException):
+    cause = leaving.__context__
+    terminated = isinstance(cause, Terminated) or isinstance(leaving, SIGTERMException)
+    interrupted = leaving.code == 128 + signal.SIGINT or (isinstance(cause, KeyboardInterrupt) and not terminated)
+    if not interrupted and not terminated and leaving.code != 128 + signal.SIGTERM:
         return leaving
     if trainer is not None and trainer.local_rank > 0:
         environment = getattr(trainer.strategy, "cluster_environment", None)
@@ -58,7 +63,13 @@ def _end_children(trainer: Trainer) -> None:
             child.wait()
 
 
-def _end_with(parent: int) -> None:
+@functools.cache  # one thread is enough
+def end_with(parent: int) -> None:
+    """Have this process end within about a second after its parent, whose number is given, however that ends."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_PERIOD)
     os._exit(1)  # the main thread may wait in a collective and cannot be woken

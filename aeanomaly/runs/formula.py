@@ -11,3 +11,8 @@ def harmless(text: str) -> str:
     An apostrophe stands before what might be one, and before an apostrophe (OWASP, CSV Injection).
     """
     return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
+
+
+def original(cell: str) -> str:
+    """The text that `harmless` made a cell of."""
+    return cell.removeprefix("'")

@@ -9,7 +9,10 @@ from aeanomaly.commands.benchmark.grid import Cell
 from aeanomaly.commands.fit.logged import fit_logged
 from aeanomaly.errors import UserError
 from aeanomaly.runs.finding import LOGS
+from aeanomaly.runs.lock import LOCK, alone_in
 from aeanomaly.runs.reading import Run, read_run
+
+_PATIENCE = 30.0  # seconds for the process of a killed benchmark to notice that it is alone, see `execute`
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:
@@ -56,22 +59,31 @@ def run_cell(
     from aeanomaly.commands.process_settings import process_restored
 
     folder = cell_folder(out, cell)
-    if folder.exists():  # what an interrupted attempt left; a cell is short enough to be run again as a whole
-        shutil.rmtree(folder)
     log = folder / "log.txt"
     words = [*cell.options, f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false"]
     try:
-        with fit_logged(folder, words), process_restored(), threadpool_limits(threads):
-            torch.set_num_threads(threads)
-            AnomalyCLI("fit", words, page=False)
+        with alone_in(folder, "process", _PATIENCE):
+            _empty(folder)
+            with fit_logged(folder, words), process_restored(), threadpool_limits(threads):
+                torch.set_num_threads(threads)
+                AnomalyCLI("fit", words, page=False)
+            run = finished_run(out, cell)
+            if run is None:
+                lines = log.read_text().strip().splitlines()
+                return cell, f"{lines[-1].removeprefix('aeanomaly: error: ')}, see {log}"
+            if not keep_checkpoints:
+                for file in run.path.glob("checkpoints/*.ckpt"):
+                    file.unlink()
     except UserError as error:
         return cell, str(error)
-    run = finished_run(out, cell)
-    if run is None:
-        lines = log.read_text().strip().splitlines()
-        return cell, f"{lines[-1].removeprefix('aeanomaly: error: ')}, see {log}"
-    if not keep_checkpoints:
-        for file in run.path.glob("checkpoints/*.ckpt"):
-            file.unlink()
     reason = complaint(run, allow_subset)
     return cell, f"{reason}, see {log}" if reason else ""
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an interrupted attempt left: a cell is short enough to be run again as a whole."""
+    for left in folder.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        elif left.name != LOCK:  # it is held
+            left.unlink()

@@ -6,6 +6,8 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -18,10 +20,13 @@ from rich.progress import track
 from aeanomaly.commands.benchmark.cell import complaint, finished_run, run_cell
 from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
 from aeanomaly.commands.benchmark.results import collect, kept_rows, named_scores, results_csv
+from aeanomaly.commands.interruption import exit_status, sigterm_interrupts, tell
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config, write_whole
 from aeanomaly.runs.finding import LOGS
+from aeanomaly.runs.lock import alone_in
+from aeanomaly.runs.reading import Run
 
 _DESCRIPTION = """\
 Run a grid of fits (classes x methods x seeds) and make the tables and figures of it. Finished cells are skipped, so the
@@ -55,25 +60,38 @@ def main(options: Sequence[str]) -> int:
     """Run ``benchmark`` with the words after it.
 
     Returns:
-        The exit status: 0 if every cell is finished, 1 if some failed, 130 after Ctrl-C.
+        The exit status: 0 if every cell is finished, 1 if some are not, 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
-        UserError: for anything wrong in the options or the grid.
+        UserError: for anything wrong in the options or the grid, or if another benchmark is at work in the folder.
     """
     args = _parser().parse_args(options)
     grid = read_grid(Path(args.config))
     # Cells may run in other folders or on other machines: only an absolute path means the same to all of them.
     out = Path(args.out or Path(LOGS) / f"benchmark_{grid.name}").absolute()
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    kept = {name: rows[0].run for name, rows in kept_rows(grid, out).items()}
-    finished = kept | {cell.name: run for cell in grid.cells if (run := finished_run(out, cell))}
     if args.dry_run:
+        finished = _finished(grid, out)
         for cell in grid.cells:
             state = "finished" if cell.name in finished else "to run"
             console.print(f"{state:8}  {cell.name}: fit {' '.join(cell.options)}")
         console.print(f"{len(grid.cells)} cells, {len(finished)} finished")
         return 0
-    _check_out(out, grid)
+    settings = _settings(grid)  # before there is a folder: it may find a mistake
+    with sigterm_interrupts(), alone_in(out, "benchmark"):
+        return _go_on(grid, settings, out, args, console)
+
+
+def _finished(grid: Grid, out: Path) -> dict[str, Run]:
+    """The runs of finished cells by name; those that only results.csv tells of have no files."""
+    kept = {name: rows[0].run for name, rows in kept_rows(grid, out).items()}
+    return kept | {cell.name: run for cell in grid.cells if (run := finished_run(out, cell))}
+
+
+def _go_on(grid: Grid, settings: dict[str, str], out: Path, args: argparse.Namespace, console: Console) -> int:
+    """Run the cells that are not finished in a folder that is held, and write the results; the exit status."""
+    finished = _finished(grid, out)
+    _check_out(out, settings)
     waiting = [cell for cell in grid.cells if cell.name not in finished]
     console.print(f"{grid.name}: {len(grid.cells)} cells, {len(finished)} finished before, in {out}")
     failed = {name: reason for name, run in finished.items() if (reason := complaint(run, args.allow_subset))}
@@ -83,25 +101,30 @@ def main(options: Sequence[str]) -> int:
             if reason:
                 failed[cell.name] = reason
                 console.print(f"failed: {cell.name}: {reason}")
-    except KeyboardInterrupt:
-        console.print("Interrupted: cells in flight are lost, finished ones are kept. The same command goes on.")
-        status = 130
-    _write_results(grid, out, failed, args.allow_subset, console)
-    return status or (1 if failed else 0)
+    except KeyboardInterrupt as interruption:
+        left = "cells in flight are lost, finished ones are kept. The same command goes on."
+        tell(interruption, left, shown_on=sys.stdout)
+        status = exit_status(interruption)
+    missing = _write_results(grid, out, failed, args.allow_subset, console)
+    return status or int(bool(failed or missing))
 
 
-def _check_out(out: Path, grid: Grid) -> None:
-    """Refuse to mix two grids in one folder: cells of the same name would be taken for each other."""
-    manifest = out / "cells.txt"
+def _settings(grid: Grid) -> dict[str, str]:
+    """What makes each cell what it is, by its name: its options, each config with a digest of what it says."""
     files = {word for cell in grid.cells for before, word in pairwise(cell.options) if before == "--config"}
     # With what the files say, not only their names: an edited config is another setting, an edited comment is none.
     said = {file: read_config(Path(file), "config of a method") for file in files}
     texts = {file: json.dumps(content, sort_keys=True, default=str) for file, content in said.items()}
     digests = {file: hashlib.sha256(text.encode()).hexdigest()[:12] for file, text in texts.items()}
-    cells = {
+    return {
         cell.name: " ".join(f"{word}#{digests[word]}" if word in digests else word for word in cell.options)
         for cell in grid.cells
     }
+
+
+def _check_out(out: Path, cells: dict[str, str]) -> None:
+    """Refuse to mix two grids in one folder: cells of the same name would be taken for each other."""
+    manifest = out / "cells.txt"
     lines = manifest.read_text().splitlines() if manifest.is_file() else []
     if not lines and (out / "results.csv").is_file():
         raise UserError(f"{out} has results.csv but no cells.txt, which tells by what settings: it needs both")
@@ -130,7 +153,8 @@ def _run(
     return track(outcomes, f"{len(cells)} cells", total=len(cells), console=console)
 
 
-def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: bool, console: Console) -> None:
+def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: bool, console: Console) -> int:
+    """Write the tables and figures of what is finished, and say what is not; the number of cells missing."""
     from aeanomaly.commands.benchmark.figures import write_figures
     from aeanomaly.commands.benchmark.summary import summary_md
 
@@ -149,4 +173,5 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
     if to_come := sum(not reason for reason in missing.values()):
         console.print(f"{to_come} of {len(grid.cells)} cells did not run yet")
     console.print(f"Results: results.csv, summary.md and heatmap.png in {out}, and roc.png while all runs are there")
-    console.print(f"TensorBoard: tensorboard --logdir {out}")
+    console.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(out))}")
+    return len(missing)

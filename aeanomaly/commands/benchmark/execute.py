@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import FrameType
 from typing import Any, TypeAlias
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from aeanomaly.commands.benchmark.grid import Cell
-from aeanomaly.errors import UserError
+from aeanomaly.errors import Terminated, UserError
 
 # Runs a cell; returns it, and why it failed (empty if it did not).
 Work: TypeAlias = Callable[[Cell], tuple[Cell, str]]
@@ -21,8 +25,10 @@ def run_here(work: Work, cells: Sequence[Cell], workers: int) -> Iterator[tuple[
     """Run cells in ``workers`` processes of this machine and yield each outcome as soon as it is known.
 
     A cell that fails does not stop the others. If a worker process is killed, joblib gives up all cells in flight; they
-    are tried once more in new processes.
+    are tried once more in new processes. If this process is killed, the workers end within about a second: joblib's
+    would first finish their cells, which the next command is about to run.
     """
+    work = partial(_end_together, work, os.getpid())
     waiting, attempts = {cell.name: cell for cell in cells}, dict.fromkeys((cell.name for cell in cells), 0)
     while waiting:
         tasks = [joblib.delayed(work)(cell) for cell in waiting.values()]
@@ -43,6 +49,14 @@ def run_here(work: Work, cells: Sequence[Cell], workers: int) -> Iterator[tuple[
                     yield cell, "its process was killed twice (out of memory?)"
 
 
+def _end_together(work: Work, parent: int, cell: Cell) -> tuple[Cell, str]:
+    if os.getpid() != parent:  # one worker is the parent itself
+        from aeanomaly.distributed.family import end_with
+
+        end_with(parent)
+    return work(cell)
+
+
 def run_on_ray(work: Work, cells: Sequence[Cell], workers: int, gpus: float) -> Iterator[tuple[Cell, str]]:
     """The same on Ray, which keeps a share ``gpus`` of a GPU for each cell.
 
@@ -52,6 +66,7 @@ def run_on_ray(work: Work, cells: Sequence[Cell], workers: int, gpus: float) -> 
         import ray
     except ImportError:
         raise UserError("--backend ray needs Ray: pip install 'aeanomaly[ray]'") from None
+    handler = signal.getsignal(signal.SIGTERM)
     if not ray.is_initialized():
         # RAY_ADDRESS, which `ray.init` reads itself, points to a cluster; without it one is started on this machine.
         cores = None if os.environ.get("RAY_ADDRESS") else max(workers, os.cpu_count() or 1)
@@ -60,8 +75,25 @@ def run_on_ray(work: Work, cells: Sequence[Cell], workers: int, gpus: float) -> 
     run: Any = ray.remote(max_retries=_ATTEMPTS - 1, **share)(lambda cell: work(cell))
     waiting = list(cells)
     running: list[Any] = []
-    while waiting or running:
-        while waiting and len(running) < workers:
-            running.append(run.remote(waiting.pop(0)))
-        done, running = ray.wait(running)
-        yield from ray.get(done)
+    received = _hear_sigterm(handler)
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                running.append(run.remote(waiting.pop(0)))
+            done, running = ray.wait(running)
+            yield from ray.get(done)
+    except KeyboardInterrupt:  # which Ray makes of whatever a handler raises while it waits
+        raise (Terminated if received else KeyboardInterrupt) from None
+
+
+def _hear_sigterm(handler: Any) -> list[int]:
+    """Give SIGTERM the handler back that it had before Ray's, which leaves at once; its calls are noted in the list."""
+    received: list[int] = []
+
+    def noted(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        handler(number, frame)
+
+    if threading.current_thread() is threading.main_thread() and callable(handler):
+        signal.signal(signal.SIGTERM, noted)
+    return received

@@ -13,6 +13,7 @@ from aeanomaly.commands.benchmark.cell import cell_folder, complaint, finished_r
 from aeanomaly.commands.benchmark.grid import Cell, Grid
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.metric_name import RANKING, MetricName
+from aeanomaly.runs.formula import harmless, original
 from aeanomaly.runs.reading import Run
 from aeanomaly.runs.statistics import Spread, summarize
 
@@ -91,27 +92,43 @@ def kept_rows(grid: Grid, out: Path) -> dict[str, list[Row]]:
 
 
 def _lines(grid: Grid, out: Path) -> Iterator[tuple[Cell | None, dict[str, str]]]:
-    """The lines of results.csv, each with its cell; None for one that is not of the grid."""
+    """The lines of results.csv, as they were before `_safe`, each with its cell; None for one not of the grid."""
     file = out / "results.csv"
     if not file.is_file():
         return
     cells = {tuple(map(_text, cell.columns().values())): cell for cell in grid.cells}
     keys = list(grid.cells[0].columns())
     with file.open(newline="") as stream:
-        reader = csv.DictReader(stream)
+        reader = csv.DictReader(stream, restval="")
+        reader.fieldnames = [original(name) for name in reader.fieldnames or []]
         expected = [*keys, *_ABOUT]
-        if (found := list(reader.fieldnames or [])[: len(expected)]) != expected:
+        if (found := list(reader.fieldnames)[: len(expected)]) != expected:
             raise UserError(
                 f"{file} begins with the columns {', '.join(found)}, not {', '.join(expected)}: it is of another grid "
                 "or an older version; give another --out"
             )
-        for line in reader:
+        for written in reader:
+            line = {name: original(text) for name, text in written.items() if name is not None}
             yield cells.get(tuple(line[key] for key in keys)), line
 
 
 def _text(value: object) -> str:
     """A value as it stands in a CSV file."""
     return "" if value is None else str(value)
+
+
+def _safe(value: object) -> object:
+    """What is written for a value or a name: a text that a spreadsheet would take for a formula after an apostrophe.
+
+    Numbers stay as they are, also where they come as text, from an earlier file.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return harmless(value)
+    return value
 
 
 def named_scores(grid: Grid, rows: Sequence[Row]) -> list[Row]:
@@ -122,6 +139,7 @@ def named_scores(grid: Grid, rows: Sequence[Row]) -> list[Row]:
 def results_csv(grid: Grid, rows: Sequence[Row], out: Path) -> str:
     """results.csv: what identifies the cell, the score, its values. No timings: equal runs give equal files.
 
+    A text that a spreadsheet would take for a formula stands after an apostrophe, which is not read back.
     Lines of an earlier file stay if no row is of their cell: those of other seeds, or of a subset that is refused now.
     """
     lines: list[dict[str, Any]] = []
@@ -133,9 +151,9 @@ def results_csv(grid: Grid, rows: Sequence[Row], out: Path) -> str:
     keys = [*grid.cells[0].columns(), *_ABOUT]
     measures = sorted({name for line in lines for name in line} - {*keys}, key=lambda name: (name not in RANKING, name))
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*keys, *measures], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_safe(name) for name in (*keys, *measures)])
+    writer.writerows([_safe(line.get(name, "")) for name in (*keys, *measures)] for line in lines)
     return text.getvalue()
 
 

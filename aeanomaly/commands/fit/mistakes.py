@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -55,4 +56,5 @@ def _way_on(trainer: Trainer | None) -> str:
     kept = kept_checkpoint(trainer) if trainer else None
     if kept is None:
         return "nothing is left to resume: make room, then run it again"
-    return f"{kept} is whole: make room, then resume with: python -m aeanomaly fit --ckpt_path {kept}"
+    resume = f"python -m aeanomaly fit --ckpt_path {shlex.quote(str(kept))}"
+    return f"{kept} is whole: make room, then resume with: {resume}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,6 @@ def print_report(metrics: Mapping[str, float], stage: str, checkpoint: str | Non
     lines = [f"Checkpoint: {shown or 'none, these are the weights at the end of training'}"]
     if run_dir is not None:
         page = [f"Report: {run_dir / 'report.html'}"] if (run_dir / "report.html").is_file() else []
-        lines += [f"Run: {run_dir}", *page, f"TensorBoard: tensorboard --logdir {run_dir.parent}"]
+        lines += [f"Run: {run_dir}", *page, f"TensorBoard: tensorboard --logdir {shlex.quote(str(run_dir.parent))}"]
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def _named(run: Path) -> Path:
     if read_run(run).finished:
         raise UserError(
             f"fit --resume: {run} is finished; to train it further: python -m aeanomaly fit --ckpt_path "
-            f"{run / 'checkpoints' / 'last.ckpt'} --trainer.max_epochs N"
+            f"{shlex.quote(str(run / 'checkpoints' / 'last.ckpt'))} --trainer.max_epochs N"
         )
     if not (run / "config.yaml").is_file():
         raise UserError(f"fit --resume: {run} has no config.yaml, it ended before it began: start it anew")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aeanomaly.commands.fit import command as fit
 from aeanomaly.commands.fit.threads import wait_passively
+from aeanomaly.commands.interruption import sigterm_interrupts
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.commands.predict.listing import Listing
 from aeanomaly.errors import UserError
@@ -112,7 +113,8 @@ def main(options: Sequence[str]) -> int:
 
     Raises:
         UserError: for a mistake in the options, a checkpoint that cannot be used, a picture that cannot be read, or a
-            file that cannot be written.
+            file that cannot be written, or that another process is about to write.
+        KeyboardInterrupt: after Ctrl-C; after SIGTERM, its kind `Terminated`.
     """
     parser = build_parser()
     given = {word.partition("=")[0] for word in options}
@@ -137,9 +139,10 @@ def main(options: Sequence[str]) -> int:
             "name one outside"
         )
     wait_passively()  # before torch is imported
-    from aeanomaly.commands.predict.run import predict
+    with sigterm_interrupts():
+        from aeanomaly.commands.predict.run import predict
 
-    predict(checkpoint, listing, args)
+        predict(checkpoint, listing, args)
     return 0
 
 

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeanomaly.errors import UserError
+from aeanomaly.runs.lock import hold_file, let_go
 
 _TEXT: dict[str, Any] = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # paths are any bytes
 _ROWS_AT_ONCE = 20_000
 
 
 class ResultFile:
-    """Rows of a table that gets its name when it is complete.
+    """Rows of a table that gets its name when it is complete. Until `leave` or `finish` no other process makes it.
 
     Args:
         path: of the result, ``.csv`` or ``.parquet``.
@@ -35,7 +36,7 @@ class ResultFile:
         above: number of rows with a 1, for each column of decisions.
 
     Raises:
-        UserError: if the place cannot be written to.
+        UserError: if the place cannot be written to, or another process is about to.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], origin: Sequence[str], resume: bool = False) -> None:
@@ -47,16 +48,24 @@ class ResultFile:
         self.count, self.above = 0, dict.fromkeys([name for name in columns if "@" in name], 0)
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Written anew, because the last row may have been cut short.
-            renewed = self.partial.with_name(f"{self.partial.name}.new")
-            self._stream = renewed.open("w", **_TEXT)
-            self._rows = csv.writer(self._stream, lineterminator="\n")
-            self._rows.writerow(self.columns)
-            for row in self._kept() if resume and self.partial.is_file() else ():
-                self.add([row])
-                self.done.add(row[0])
-            self._stream.flush()
-            renewed.replace(self.partial)
+            self._lock = hold_file(path, "prediction")
+            try:
+                self._begin(resume)
+            except BaseException:
+                let_go(self._lock)
+                raise
+
+    def _begin(self, resume: bool) -> None:
+        """Write the partial file anew, because the last row that was kept may have been cut short."""
+        renewed = self.partial.with_name(f"{self.partial.name}.new")
+        self._stream = renewed.open("w", **_TEXT)
+        self._rows = csv.writer(self._stream, lineterminator="\n")
+        self._rows.writerow(self.columns)
+        for row in self._kept() if resume and self.partial.is_file() else ():
+            self.add([row])
+            self.done.add(row[0])
+        self._stream.flush()
+        renewed.replace(self.partial)
 
     def _kept(self) -> Iterator[list[str]]:
         """The whole rows of the partial file."""
@@ -110,12 +119,15 @@ class ResultFile:
 
     def leave(self) -> None:
         """Leave the rows for another try; where there is none, no file."""
-        with suppress(OSError):  # on a full disk it fails once more, and it was said
-            self._stream.close()
-        if self._whole != self.partial:
-            self._whole.unlink(missing_ok=True)
-        if not self.count:
-            self.partial.unlink(missing_ok=True)
+        try:
+            with suppress(OSError):  # on a full disk it fails once more, and it was said
+                self._stream.close()
+            if self._whole != self.partial:
+                self._whole.unlink(missing_ok=True)
+            if not self.count:
+                self.partial.unlink(missing_ok=True)
+        finally:
+            let_go(self._lock)
 
     def finish(self) -> None:
         """Give the result its name.
@@ -123,16 +135,19 @@ class ResultFile:
         Raises:
             UserError: if the place cannot be written to.
         """
-        with _writing(self.path):
-            self._stream.close()
-            if self.path.suffix == ".parquet":
-                whole = self.partial.with_name(f"{self.partial.name}.new")
-                self._to_parquet(whole)
-                whole.replace(self.path)
-            else:
-                self._whole.replace(self.path)
-            for rest in (self._whole, self.partial):
-                rest.unlink(missing_ok=True)
+        try:
+            with _writing(self.path):
+                self._stream.close()
+                if self.path.suffix == ".parquet":
+                    whole = self.partial.with_name(f"{self.partial.name}.new")
+                    self._to_parquet(whole)
+                    whole.replace(self.path)
+                else:
+                    self._whole.replace(self.path)
+                for rest in (self._whole, self.partial):
+                    rest.unlink(missing_ok=True)
+        finally:
+            let_go(self._lock)
 
     def _to_parquet(self, target: Path) -> None:
         import pyarrow

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from aeanomaly.commands.interruption import tell
 from aeanomaly.commands.predict.listing import Listing
 from aeanomaly.commands.predict.result_file import ResultFile
 from aeanomaly.commands.predict.thresholds import choose_score, choose_threshold
@@ -84,10 +85,13 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
                 said.append(add_discoveries(table, detector, args.false_discovery_rate))
             if args.drift:
                 said.append(look_for_drift(table, detector))
-        except BaseException:
+        except BaseException as ending:
             table.leave()
-            if table.count:
-                print(f"{table.count:,} rows are kept in {table.partial}; --resume goes on", file=sys.stderr)
+            kept_rows = f"{table.count:,} rows are kept in {table.partial}; --resume goes on" if table.count else ""
+            if isinstance(ending, KeyboardInterrupt):
+                tell(ending, kept_rows)
+            elif kept_rows:
+                print(kept_rows, file=sys.stderr)
             raise
         table.finish()
         again = f", {kept:,} before" if kept else ""

@@ -49,7 +49,7 @@ def main(options: Sequence[str]) -> int:
     """Run ``sweep`` with the words after it.
 
     Returns:
-        The exit status: 0, or 130 after Ctrl-C. That some trials failed is a result.
+        The exit status: 0, 130 after Ctrl-C, or 143 after SIGTERM. That some trials failed is a result.
 
     Raises:
         UserError: for a mistake in the file or the options, before the first trial; or if no trial could be completed.

@@ -11,19 +11,21 @@ from rich.console import Console
 
 from aeanomaly.commands.fit.logged import fit_logged
 from aeanomaly.commands.fit.options import option
+from aeanomaly.commands.interruption import exit_status, sigterm_interrupts, tell
 from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.report import parameters, print_report
 from aeanomaly.commands.sweep.space import Space, read_space
-from aeanomaly.commands.sweep.study import FAILED, ended, next_trial, only_sweep, opened_study
+from aeanomaly.commands.sweep.study import FAILED, ended, next_trial, opened_study
 from aeanomaly.commands.sweep.trial import ReportLoss, TrialCLI, check
 from aeanomaly.errors import UserError
+from aeanomaly.runs.lock import alone_in
 
 
 def run_sweep(plan: Plan) -> int:
     """Run the trials that are missing and report all.
 
     Returns:
-        The exit status: 0, or 130 after Ctrl-C.
+        The exit status: 0, 130 after Ctrl-C, or 143 after SIGTERM.
 
     Raises:
         UserError: for a mistake that is found before the first trial; or if no trial could be completed.
@@ -33,7 +35,7 @@ def run_sweep(plan: Plan) -> int:
     console = Console(file=sys.stdout, markup=False, emoji=False, highlight=False, soft_wrap=True)
     space = read_space(plan.space)
     root = check(plan, space)
-    with only_sweep(plan.out), opened_study(plan, space) as study:
+    with sigterm_interrupts(), alone_in(plan.out, "sweep"), opened_study(plan, space) as study:
         done = sum(trial.state != TrialState.FAIL for trial in ended(study))
         if done:
             console.print(f"Study {plan.study}: {done} of {plan.trials} trials are finished.")
@@ -41,9 +43,10 @@ def run_sweep(plan: Plan) -> int:
         try:
             for _ in range(plan.trials - done):
                 _run_trial(study, plan, space, console)
-        except KeyboardInterrupt:
-            status = 130
-            console.print("Interrupted. The same command continues; the trial that was running is begun again.")
+        except KeyboardInterrupt as interruption:
+            status = exit_status(interruption)
+            left = "the trial that was running is begun again. The same command continues."
+            tell(interruption, left, shown_on=sys.stdout)
         if not print_report(study, plan, root, console) and not status:
             raise UserError(f"no trial could be completed; the logs are {plan.out}/trial_*/log.txt")
     return status

@@ -21,24 +21,8 @@ from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.space import Space
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
-from aeanomaly.runs.lock import hold
 
 FAILED = "failed"  # marks a trial that failed by itself, not by being interrupted
-
-
-@contextlib.contextmanager
-def only_sweep(out: Path) -> Iterator[None]:
-    """Make the sweep's folder and keep other processes out of it while this one is at work.
-
-    Raises:
-        UserError: if another sweep is at work there, or the folder cannot be made.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to the folder {out}: {error.strerror}") from None
-    with hold(out, "sweep"):
-        yield
 
 
 @contextlib.contextmanager
@@ -73,7 +57,7 @@ def _continued(storage: RDBStorage, plan: Plan, space: Space) -> optuna.Study:
     of grace, so that the same command, given at once, would go on with other settings; here the lock of the folder
     tells that nobody is at work.
 
-    Call it within `only_sweep`, so that no running trial belongs to a living process.
+    Call it while the folder is held, so that no running trial belongs to a living process.
 
     Raises:
         UserError: if it holds a study of that name with other settings.

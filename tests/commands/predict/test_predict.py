@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import torch
 from PIL import Image
 
 from aeanomaly.commands.main import main
+from aeanomaly.inference.anomaly_detector import AnomalyDetector
 from aeanomaly.runs.finding import LOGS, find_checkpoint
 from aeanomaly.runs.reading import CONFIG, METRICS
 from tests.commands.predict.conftest import read_rows
@@ -149,6 +152,32 @@ def test_what_is_done_is_kept_and_not_done_again(
     said = capsys.readouterr().out
     assert "Scored: 25 images" in said
     assert f"Above kmeans@alarm5: {sum(row['kmeans@alarm5'] == '1' for row in whole)} of 40" in said
+
+
+def test_sigterm_says_in_one_line_what_is_kept(
+    predict: Callable[..., int],
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    judge, seen = AnomalyDetector.judge_batch, [0]
+
+    def told_to_end(self: AnomalyDetector, images: torch.Tensor) -> Any:
+        seen[0] += len(images)
+        if seen[0] == 24:
+            signal.raise_signal(signal.SIGTERM)
+        return judge(self, images)
+
+    monkeypatch.setattr(AnomalyDetector, "judge_batch", told_to_end)
+    before = signal.getsignal(signal.SIGTERM)
+    words = ["--images", "pictures", "--batch", 8]
+    assert predict(*words) == 143
+    (partial,) = Path().glob("scores.csv.partial-*")
+    assert capsys.readouterr().err == f"Terminated: 16 rows are kept in {partial}; --resume goes on\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert predict(*words, "--resume") == 0
+    assert seen[0] == 24 + 24
+    assert len(read_rows(Path("scores.csv"))) == 40
 
 
 def test_rows_of_other_pictures_or_weights_are_not_taken_over(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aeanomaly.runs.lock import alone_in
 from tests.commands.sweep.parts import SMALL, params_of, study_of, sweep
 
 optuna = pytest.importorskip("optuna", reason="optuna is not installed: pip install 'aeanomaly[sweep]'")
@@ -67,6 +68,16 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, capsys: pytest.CaptureFix
     assert params_of(out)[1] == params_of(out)[2]
 
 
+def test_sigterm_ends_a_sweep_with_its_own_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    send = {"class_path": "tests.commands.fit.test_resume.SendSignal", "init_args": {"step": 3, "number": 15}}
+    callbacks = [*SMALL["overrides"]["trainer.callbacks"], send]
+    changes = {"overrides": SMALL["overrides"] | {"trainer.callbacks": callbacks}}
+    assert sweep(tmp_path / "small.yaml", tmp_path / "out", **changes) == 143
+    assert capsys.readouterr().err == (
+        "Terminated: the trial that was running is begun again. The same command continues.\n"
+    )
+
+
 def test_a_study_takes_no_trials_that_cannot_be_compared(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     longer = SMALL["overrides"] | {"trainer.max_epochs": 1}
     assert sweep(done.parent / "other.yaml", done, "--trials", "4", overrides=longer) == 2
@@ -75,8 +86,6 @@ def test_a_study_takes_no_trials_that_cannot_be_compared(done: Path, capsys: pyt
 
 
 def test_two_sweeps_do_not_share_a_folder(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from aeanomaly.commands.sweep.study import only_sweep
-
-    with only_sweep(done):
+    with alone_in(done, "sweep"):
         assert sweep(done.parent / "again.yaml", done) == 2
     assert "another sweep is at work in" in capsys.readouterr().err
