@@ -207,6 +207,11 @@ def test_pictures(run: Callable[..., str]) -> None:
     assert float(cells(text, "predict, base.yaml at 16x16")[1]) > 0
 
 
+def test_compare_speed(run: Callable[..., str]) -> None:
+    text = run("compare_speed.py", "--runs", "20", "--cells", "10", "--repeats", "1")
+    assert all(float(cells(text, command)[-1]) > 0 for command in ("compare --csv", "benchmark --dry-run"))
+
+
 def test_soak(run: Callable[..., str]) -> None:
     assert cells(run("soak.py", "--minutes", "0", "--epochs", "1"), "last")[0] == "2"
 
