@@ -1,6 +1,6 @@
 """What becomes of Lightning's loggers and callbacks in a fit here, as docs/reliability.md has it.
 
-Each line is run by test_trainer_options.py: a fit of two epochs of 37 steps on the digits.
+Each line is run by test_trainer_options.py: a fit on the digits of two epochs of 37 steps, or a shorter one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What becomes of the options of Lightning's Trainer that say how long it trains and how many images it sees.
 
-Each line is run by test_trainer_options.py: a fit of two epochs of 37 steps on the digits.
+Each line is run by test_trainer_options.py: a fit on the digits of two epochs of 37 steps, or a shorter one.
 """
 
 from __future__ import annotations

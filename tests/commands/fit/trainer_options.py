@@ -1,6 +1,6 @@
 """What becomes of the options of Lightning's Trainer in a fit here: all rows of the table in docs/reliability.md.
 
-Each line is run by test_trainer_options.py: a fit of two epochs of 37 steps on the digits.
+Each line is run by test_trainer_options.py: a fit on the digits of two epochs of 37 steps, or a shorter one.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ STEP: list[Option] = [
     ),
     Works("accumulate_grad_batches", ["accumulate_grad_batches", "2"], "", steps(38)),
     Works("log_every_n_steps", ["log_every_n_steps", "1"], "", lambda cli: len(scalars(RUN)["train/loss"]) == STEPS),
-    Works("precision 64-true", ["precision", "64-true"], "scores in float32", effective("64-true")),
-    Works("precision bf16-mixed", ["precision", "bf16-mixed"], "scores in float32", effective("bf16-mixed")),
+    Works("precision 64-true", ["precision", "64-true", *SHORT], "scores in float32", effective("64-true")),
+    Works("precision bf16-mixed", ["precision", "bf16-mixed", *SHORT], "scores in float32", effective("bf16-mixed")),
     Works(
         "precision 16-mixed",
-        ["precision", "16-mixed"],
+        ["precision", "16-mixed", *SHORT],
         "bf16-mixed on a CPU, and metrics.json says so",
         effective("bf16-mixed"),
     ),
-    Works("precision bf16-true", ["precision", "bf16-true"], "scores in float32", effective("bf16-true")),
-    Works("precision 16-true", ["precision", "16-true"], "scores in float32", effective("16-true")),
+    Works("precision bf16-true", ["precision", "bf16-true", *SHORT], "scores in float32", effective("bf16-true")),
+    Works("precision 16-true", ["precision", "16-true", *SHORT], "scores in float32", effective("16-true")),
     *(
         Works(
             "precision 16, 32, 64, bf16",
