@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +14,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tests.performance.scripts import BENCHMARKS, cells, load
 from tests.processes import run_script
+
+SMALL = ("full_cache", "full_export", "no_folder", "diverging", "second_resume")
 
 
 @pytest.mark.slow
@@ -23,6 +28,83 @@ def test_faults(tmp_path: Path) -> None:
     # The moment is random: what may come of one try is the business of the table, that it is said is that of this test.
     assert tries == "1"
     assert (fine == "1") is (f"{name}: " not in ended.said), ended.said
+    assert re.search(r"up to 1 tries of each fault, seed 0, \d+\.\d minutes\.$", ended.said.splitlines()[0]), ended.said
+    assert re.search(re.escape(name) + r"\. The longest took \d+\.\d s, and may take 10\.", ended.said), ended.said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_fault_is_told_from_its_opposite(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, small = load("tries", monkeypatch), load("small_faults", monkeypatch)
+    fault = getattr(small, name)(tries.Tries(tmp_path, 1, random.Random(0)))
+    assert (fault.tries, fault.lost) == (1, [])
+    assert fault.said.startswith("aeanomaly: error: ")
+
+
+def test_every_small_fault_is_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, small = load("tries", monkeypatch), load("small_faults", monkeypatch)
+    for name in SMALL:
+        monkeypatch.setattr(small, name, lambda tries, name=name: name)
+    assert small.small(tries.Tries(tmp_path, 1, random.Random(0))) == list(SMALL)
+    assert len(small.few(tries.Tries(tmp_path, 20, random.Random(0)))) == small.FEW
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "missing"),
+    [
+        (2, "epoch 1\naeanomaly: error: no room", False),
+        (1, "aeanomaly: error: no room", True),
+        (2, "aeanomaly: error: no room\naeanomaly: error: no room", True),
+        (2, "aeanomaly: error: no room\nand more", True),
+        (2, "aeanomaly: error: no such file", True),
+    ],
+)
+def test_what_is_a_refusal(status: int, said: str, missing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = load("tries", monkeypatch)
+    assert bool(tries.not_refused(load("commands", monkeypatch).Ended(status, said, 1.0), "no room")) is missing
+
+
+def test_a_try_that_takes_too_long_is_lost_and_the_longest_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = load("fault", monkeypatch)
+    fault = faults.Fault("twice", limit=10.0)
+    fault.note(faults.Ended(130, "Stopped.", 2.0), [])
+    fault.note(faults.Ended(130, "Stopped.", 10.5), [])
+    assert fault.row() == ["twice", "2", "1", "10.5"]
+    longest = "twice. The longest took 10.5 s, and may take 10."
+    assert fault.sentences() == [longest, "twice: 10.5 s, more than 10"]
+
+
+@pytest.mark.parametrize(("status", "lost"), [(-9, []), (1, ["status 1: KeyError"])])
+def test_a_finished_run_with_another_status_is_lost(
+    status: int, lost: list[str], run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits, tries = load("fit_faults", monkeypatch), load("tries", monkeypatch)
+
+    def stopped(words: Any, folder: Path, stop: Any, room: Any) -> Any:
+        shutil.copytree(run_dir, folder / tries.RUN)
+        return tries.Ended(status, "KeyError", 1.0)
+
+    monkeypatch.setattr(fits, "stopped", stopped)
+    fault, alone = fits.Fault("kill"), run_dir.parent.parent
+    fits.one_fit(tries.FIT, fault, alone, tries.Tries(tmp_path, 1, random.Random(0)), lambda process: None, (-9,))
+    assert (fault.tries, fault.lost) == (1, lost)
+
+
+@pytest.mark.parametrize(("status", "count", "lost"), [(0, 0, []), (-9, 1, []), (1, 1, ["status 1: KeyError"])])
+def test_a_first_start_counts_if_it_was_killed(
+    status: int, count: int, lost: list[str], run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, tries = load("picture_faults", monkeypatch), load("tries", monkeypatch)
+
+    def again(words: Any, folder: Path) -> Any:
+        shutil.copytree(run_dir, folder / "again" / tries.RUN)
+        return tries.Ended(0, "", 1.0)
+
+    monkeypatch.setattr(pictures, "stopped", lambda *_: tries.Ended(status, "KeyError", 1.0))
+    monkeypatch.setattr(pictures, "run", again)
+    fault, alone = pictures.Fault("caching"), run_dir.parent.parent
+    pictures.kill_caching(["fit"], fault, alone, tries.Tries(tmp_path, 1, random.Random(0)))
+    assert (fault.tries, fault.lost) == (count, lost)
 
 
 def test_a_fault_that_loses_something_says_what(monkeypatch: pytest.MonkeyPatch) -> None:

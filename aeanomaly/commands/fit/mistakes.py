@@ -31,6 +31,8 @@ def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -
             return f"{error.filename}: {error.strerror or error}"
         if text == "embedded null byte":
             return "a name of a file in the configuration has a NUL character"
+        if text == "SyncBatchNorm layers only work with GPU modules":
+            return "trainer.sync_batchnorm is true: torch has it for GPUs only; leave it out"
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or re.search(
             "allocate memory|size.* overflow|Overflow when unpacking", text
         ):

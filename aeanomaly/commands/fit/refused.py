@@ -12,7 +12,7 @@ _REASONS: dict[type[Callback], str] = {
     BackboneFinetuning: "it wants a LightningModule with a `backbone`; a net may freeze layers itself",
     BatchSizeFinder: "it trains for a few steps with every size, also before the test; set data.batch_size",
     LearningRateFinder: "it wants a LightningModule with an `lr`; `python -m aeanomaly sweep` looks for a rate",
-    WeightAveraging: "it averages fitted scores, too, whose sizes change; take StochasticWeightAveraging",
+    WeightAveraging: "it averages fitted scores, too, whose sizes change; leave it out",
 }
 
 

@@ -19,6 +19,8 @@ _LIGHTNING = Path(lightning.__file__).parent
 # Types that accept null, as far as their names tell.
 _MAY_BE_NULL = re.compile(r"None|Optional|Any\b|object")
 
+_WORD = re.compile("[a-z]{3,}")
+
 
 def why_not_built(error: BaseException, config: Mapping[str, Any], built: bool) -> str:
     """What is wrong in a configuration, told by an exception; empty if that is a defect.
@@ -54,8 +56,16 @@ def why_not_built(error: BaseException, config: Mapping[str, Any], built: bool) 
         trainer = config.get("trainer")
         trainer = trainer if isinstance(trainer, Mapping) else {}
         named = next((name for name in re.findall(r"`(?:Trainer\()?(\w+)", text) if name in trainer), None)
+        named = named or _by_its_value(text, trainer)
         return f"trainer{f'.{named} is {trainer[named]!r}' if named else ''}: {text}"
     return text if not built and isinstance(error, ValueError) and "Namespace(" not in text else ""
+
+
+def _by_its_value(text: str, trainer: Mapping[str, Any]) -> str | None:
+    """The option whose value shares a word with a text that names none, such as that of a library that is missing."""
+    said = set(_WORD.findall(text.lower()))
+    given = ((name, trainer.get(name)) for name in ("precision", "profiler", "strategy", "accelerator"))
+    return next((name for name, value in given if isinstance(value, str) and said & {*_WORD.findall(value)}), None)
 
 
 def _nulls(value: Any, key: str = "") -> Iterator[str]:

@@ -1,0 +1,112 @@
+"""Faults that are done to fits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Container, Sequence
+from pathlib import Path
+
+from commands import children, run, stopped
+from endings import differences
+from fault import Fault
+from tries import CONFIGS, FIT, RUN, Tries, begun, send, undisturbed
+
+from aeanomaly.runs.reading import read_run
+
+AT_ONCE = 10.0  # seconds within which a fit that is interrupted twice must have left
+
+
+def killed_fits(tries: Tries) -> list[Fault]:
+    """A fit that is killed, told to end, or whose disk is full, then ``fit --resume``."""
+    alone, length = undisturbed(FIT, tries)
+    size = (alone / RUN / "checkpoints" / "last.ckpt").stat().st_size
+    killed = Fault("fit: kill -9, then fit --resume")
+    told = Fault("fit: SIGTERM, then fit --resume")
+    full = Fault("fit: disk full, then fit --resume")
+    for _ in range(tries.count):
+        moment = tries.draw.uniform(0, 0.95 * length)
+        one_fit(FIT, killed, alone, tries, lambda p, m=moment: send(p, m, signal.SIGKILL), (-9,))
+        one_fit(FIT, told, alone, tries, lambda p, m=moment: send(p, m, signal.SIGTERM), (143, -15))
+        room = int(tries.draw.uniform(0.05, 1.5) * size)
+        one_fit(FIT, full, alone, tries, lambda p: None, (2,), room)
+    return [killed, told, full]
+
+
+def killed_processes(tries: Tries) -> list[Fault]:
+    """A fit of two processes that loses the first or the second to ``kill -9``, then ``fit --resume``."""
+    words = [*FIT, "--config", str(CONFIGS / "devices" / "ddp.yaml"), "--trainer.accelerator", "cpu"]
+    alone, length = undisturbed(words, tries)
+    names = (f"fit: kill -9 of the {which} of two processes, then fit --resume" for which in ("first", "second"))
+    first, second = map(Fault, names)
+    for _ in range(tries.count):
+        moment = tries.draw.uniform(0, 0.95 * length)
+        one_fit(words, first, alone, tries, lambda p, m=moment: send(p, m, signal.SIGKILL), (-9,))
+
+        def kill_second(process: subprocess.Popen[str], moment: float = moment) -> None:
+            time.sleep(moment)
+            for child in children(process.pid):
+                os.kill(child, signal.SIGKILL)
+
+        one_fit(words, second, alone, tries, kill_second, range(1, 256))
+    return [first, second]
+
+
+def one_fit(
+    words: Sequence[str],
+    fault: Fault,
+    alone: Path,
+    tries: Tries,
+    stop: Callable[[subprocess.Popen[str]], None],
+    statuses: Container[int],
+    room: int | None = None,
+) -> None:
+    """One try: stop a fit, resume it, and account for how it ended. One that ended before is no try.
+
+    Args:
+        words: of the fit.
+        fault: the line of the table.
+        alone: the folder of the same fit, left alone.
+        tries: gives a folder.
+        stop: what is done to the process once its run has begun.
+        statuses: with which it may end then.
+        room: bytes beyond which no file can grow.
+    """
+    folder = tries.place("fit")
+    ended = stopped(words, folder, lambda process: (begun(folder, process), stop(process)), room)
+    if ended.status == 0:
+        return
+    wrong = [] if ended.status in statuses else [f"status {ended.status}: {ended.last_line}"]
+    if read_run(folder / RUN).finished:  # the page of the run may be missing
+        fault.note(ended, [*wrong, *differences(folder / RUN, alone / RUN)])
+        return
+    if ended.status > 0:
+        fault.said = ended.last_line.replace(f"{folder}/", "")
+    there = (folder / RUN / "config.yaml").is_file()
+    again = run(["fit", "--resume"] if there else words, folder)
+    wrong += [f"status {again.status}: {again.last_line}"] if again.status else []
+    fault.note(again, [*wrong, *differences(folder / RUN, alone / RUN)])
+
+
+# -2 is what a shell calls 130, too: the second came when Python was about to end.
+def interrupted_twice(tries: Tries) -> list[Fault]:
+    """A fit that is interrupted twice: how long it takes to leave."""
+    fault = Fault("fit: Ctrl-C twice leaves at once (seconds)", limit=AT_ONCE)
+    for _ in range(tries.count):
+        folder, left = tries.place("twice"), [0.0]
+
+        def press(process: subprocess.Popen[str], folder: Path = folder, left: list[float] = left) -> None:
+            begun(folder, process)
+            send(process, tries.draw.uniform(0, 1), signal.SIGINT)
+            send(process, 0.1, signal.SIGINT)
+            left[0] = time.monotonic()
+
+        ended = stopped([*FIT, "--trainer.max_epochs", "500"], folder, press)
+        fault.said = ended.last_line
+        fault.note(
+            ended._replace(seconds=time.monotonic() - left[0]),
+            [] if ended.status in (130, -2) else [f"status {ended.status}"],
+        )
+    return [fault]

@@ -1,0 +1,65 @@
+"""Where and how often faults are tried, and the small fit that most of them are done to."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from commands import Ended, stopped, wait_for
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+RUN = Path("lightning_logs", "version_0")
+FIT = ["fit", "--config", str(CONFIGS / "debug.yaml"), "--trainer.max_epochs", "20"]
+
+
+@dataclass(frozen=True)
+class Tries:
+    """A folder to work in, how often each fault is tried, and random moments.
+
+    Attributes:
+        folder: for what the commands write.
+        count: of each fault.
+        draw: random moments.
+    """
+
+    folder: Path
+    count: int
+    draw: random.Random
+
+    def place(self, name: str) -> Path:
+        """A new working directory."""
+        return Path(tempfile.mkdtemp(prefix=f"{name}_", dir=self.folder))
+
+
+def begun(folder: Path, process: subprocess.Popen[str]) -> float:
+    """The moment at which a fit has made its run's directory, waited for."""
+    wait_for(lambda: (folder / RUN / "config.yaml").is_file(), process)
+    return time.monotonic()
+
+
+def send(process: subprocess.Popen[str], seconds: float, number: int) -> None:
+    """Send a signal after some seconds."""
+    time.sleep(seconds)
+    process.send_signal(number)
+
+
+def undisturbed(words: Sequence[str], tries: Tries) -> tuple[Path, float]:
+    """The folder of a fit that is left alone, and its seconds from when it had begun."""
+    alone, began = tries.place("alone"), list[float]()
+    whole = stopped(words, alone, lambda process: began.append(begun(alone, process)))
+    length = time.monotonic() - began[0]
+    assert whole.status == 0, whole.said
+    return alone, length
+
+
+def not_refused(ended: Ended, *parts: str) -> list[str]:
+    """What is missing for a refusal: status 2 and, as the last line and the only one of an error, these words."""
+    lines = [line for line in ended.said.splitlines() if line.startswith("aeanomaly: error: ")]
+    if ended.status == 2 and lines == [ended.last_line] and all(part in ended.last_line for part in parts):
+        return []
+    return [f"status {ended.status}: {ended.last_line}"]
