@@ -3,10 +3,10 @@
     python performance/pictures.py --rounds 3
 
 makes 1,800 JPEGs of 416x416 pixels and then, in turn: decodes them with Pillow in a thread for each core, and does
-nothing with them; sets up `PictureFolder` without a cache, and again with it; sets up `ArrayFiles` with the same
-arrays; and runs `predict` on all of them, with the nets of `--predict` trained for a few steps before. All in one
-process, imports not counted. To be quoted are median seconds and, where the machine does something else too, CPU
-seconds.
+nothing with them; sets up `PictureFolder` for each of `--sizes` without a cache, and once more with that of the last;
+sets up `ArrayFiles` with the same arrays; and runs `predict` on all of them, with the nets of `--predict` trained for a
+few steps before. All in one process, imports not counted. To be quoted are median seconds and, where the machine does
+something else too, CPU seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from aeanomaly.data.sources.arrays import ArrayFiles
 from aeanomaly.data.sources.folder import PictureFolder
 
 KINDS = ("images", "labels")
-BARE, FIRST, LATER, ARRAYS = "Pillow alone", "first start", "later start", "start of arrays"
+BARE, LATER, ARRAYS = "Pillow alone", "later start", "start of arrays"
 
 
 def make_pictures(folder: Path, count: int) -> None:
@@ -72,18 +72,20 @@ def run(options: argparse.Namespace) -> None:
             with ThreadPoolExecutor(cpu_count()) as pool:
                 list(pool.map(decode, paths))
 
-        def pictures() -> None:
-            set_up(PictureFolder(str(folder), size=options.size, cache_dir=str(cache)))
+        def pictures(size: int) -> None:
+            set_up(PictureFolder(str(folder), size=size, cache_dir=str(cache / str(size))))
 
         def arrays() -> None:
-            (kept,) = cache.glob("*/*-*")
+            (kept,) = cache.glob(f"{options.sizes[-1]}/*/*-*")
             files = {f"{part}_{kind}": f"{kept}/{part}_{kind}.npy" for part in ("train", "test") for kind in KINDS}
             set_up(ArrayFiles(**files, normal_classes=[1]))
 
         def predict(run: Path) -> None:
             command(["predict", "--ckpt_path", str(run), "--images", str(folder), "--out", str(run / "scores.csv")])
 
-        ways: dict[str, Callable[[], None]] = {BARE: bare, FIRST: pictures, LATER: pictures, ARRAYS: arrays}
+        ways: dict[str, Callable[[], None]] = {BARE: bare}
+        ways |= {f"first start, to {size}x{size}": partial(pictures, size) for size in options.sizes}
+        ways |= {LATER: partial(pictures, options.sizes[-1]), ARRAYS: arrays}
         for config in options.predict:
             run = trained(config, folder, options.predict_size, Path(name, config))
             ways[f"predict, {config} at {options.predict_size}x{options.predict_size}"] = partial(predict, run)
@@ -92,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
             shutil.rmtree(cache, ignore_errors=True)
             for way, call in ways.items():
                 taken[way].append(timed(call))
-    report = Report("pictures", f"{options.count:,} JPEGs of 416x416 to {options.size}x{options.size}")
+    report = Report("pictures", f"{options.count:,} JPEGs of 416x416")
     rows = []
     for way, times in taken.items():
         ratios = [statistics.median(a[i] / b[i] for a, b in zip(times, taken[BARE], strict=True)) for i in (0, 1)]
@@ -131,7 +133,7 @@ def timed(call: Callable[[], None]) -> tuple[float, float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1800, help="pictures")
-    parser.add_argument("--size", type=int, default=256, help="height and width that they are made into")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256], help="what they are made into")
     parser.add_argument("--predict", nargs="*", default=["base.yaml", "best.yaml"], help="of nets that predict")
     parser.add_argument("--predict-size", type=int, default=64, help="height and width of the images of these nets")
     parser.add_argument("--rounds", type=int, default=3)

@@ -200,10 +200,10 @@ def test_step_profile_trains_on_what_its_generator_yields(monkeypatch: pytest.Mo
 
 
 def test_pictures(run: Callable[..., str]) -> None:
-    few = ["--count", "480", "--size", "16", "--rounds", "1", "--predict", "base.yaml", "--predict-size", "16"]
+    few = ["--count", "480", "--sizes", "16", "--rounds", "1", "--predict", "base.yaml", "--predict-size", "16"]
     text = run("pictures.py", *few)
-    seconds = {way: float(cells(text, way)[1]) for way in ("Pillow alone", "first start", "later start")}
-    assert seconds["later start"] < seconds["first start"]
+    seconds = {way: float(cells(text, way)[1]) for way in ("first start, to 16x16", "later start")}
+    assert seconds["later start"] < seconds["first start, to 16x16"]
     assert float(cells(text, "predict, base.yaml at 16x16")[1]) > 0
 
 
