@@ -14,6 +14,7 @@ from tests.conftest import REPOSITORY
 from tests.textures import KINDS, textures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("normal", "images", "channels", "side"), [("blotches", 100, 1, 64), ("grain", 50, 3, 128)])
 def test_every_other_kind_of_surface_is_found(
     normal: str, images: int, channels: int, side: int, tmp_path: Path

@@ -56,6 +56,7 @@ def one_of_each_field(detector: Detector) -> list[str]:
 KINDS = ["dense", "variational convolutional", "memory", "contrastive", "Untrained"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_nets_are_exported_with_every_score(name: str, tmp_path: Path) -> None:
     """All scores of one net, and of the others those that read each field: a score sees nothing else of a net."""
