@@ -12,7 +12,6 @@ from aeanomaly.errors import UserError
 from aeanomaly.page.gallery import Gallery, make_gallery
 from aeanomaly.page.scored import ScoredRun
 from aeanomaly.runs.checkpoints import read_checkpoint
-from aeanomaly.runs.files import read_config
 from aeanomaly.runs.finding import find_checkpoint
 
 # Only net, scores and data matter here, on whatever device there is.
@@ -39,7 +38,6 @@ def gallery_of(scored: ScoredRun, images: int) -> Gallery:
     content = read_checkpoint(checkpoint)
     if content.get("val_metrics", {}).get("val/loss") != scored.run.values.get("val/loss"):
         raise UserError(f"{checkpoint} is not the checkpoint that was tested")
-    read_config(path / "config.yaml")  # refuses what the parser would follow without end
     words = ["--config", str(path / "config.yaml"), "--ckpt_path", str(checkpoint)]
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # what a source says when it serves

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,6 +17,7 @@ CALLBACKS = [
     {"class_path": "aeanomaly.callbacks.fit_scores.FitScores"},
     {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"monitor": "val/loss"}},
 ]
+SLEEP: dict[str, Any] = {"class_path": "tests.processes.SleepInFit"}  # as many seconds as SLEEP_IN_FIT says
 OVERRIDES = {
     "trainer.max_epochs": 1,
     "trainer.accelerator": "cpu",
@@ -39,6 +43,23 @@ def write_grid(folder: Path, **changes: object) -> str:
 
 def words(folder: Path, out: str, *more: str) -> list[str]:
     return ["benchmark", "--config", write_grid(folder), "--out", str(folder / out), "--threads", "1", *more]
+
+
+def benchmark(folder: Path, callback: dict[str, Any], *more: str) -> list[str]:
+    """The words of a benchmark whose cells have one more callback."""
+    grid = write_grid(folder, overrides={**OVERRIDES, "trainer.callbacks": [*CALLBACKS, callback]})
+    return ["benchmark", "--config", grid, "--out", str(folder / "out"), "--threads", "1", *more]
+
+
+def wait_for_cells(
+    process: subprocess.Popen[Any], out: Path, count: int = 1, begun: str = "version_0/config.yaml"
+) -> None:
+    """Wait until this many cells of a benchmark at work have begun, which a file of their run shows."""
+    deadline = time.monotonic() + 100
+    while len(list((out / "cells").glob(f"*/lightning_logs/{begun}"))) < count:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from aeanomaly.commands.benchmark import command
 from aeanomaly.commands.benchmark.grid import read_grid
 from aeanomaly.commands.main import main
 from aeanomaly.runs.lock import alone_in
-from tests.commands.benchmark.small_grid import CALLBACKS, OVERRIDES, words, write_grid
+from tests.commands.benchmark.small_grid import SLEEP, benchmark, wait_for_cells, words, write_grid
 from tests.commands.benchmark.test_stopped import children
 from tests.conftest import REPOSITORY
 
@@ -59,28 +58,22 @@ def test_the_status_tells_of_cells_that_are_missing(
 
 @pytest.mark.slow
 def test_right_after_a_kill_the_same_command_goes_on_though_workers_live(uninterrupted: Path, tmp_path: Path) -> None:
-    callbacks = [*CALLBACKS, {"class_path": "tests.processes.SleepInFit"}]
-    grid = write_grid(tmp_path, overrides={**OVERRIDES, "trainer.callbacks": callbacks})
-    benchmark = ["benchmark", "--config", grid, "--out", str(tmp_path / "out"), "--threads", "1", "--workers", "2"]
+    typed = benchmark(tmp_path, SLEEP, "--workers", "2")
     process = subprocess.Popen(
-        [sys.executable, "-m", "aeanomaly", *benchmark],
+        [sys.executable, "-m", "aeanomaly", *typed],
         cwd=REPOSITORY,
         env={**os.environ, "SLEEP_IN_FIT": "20"},
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 100
-        while len(list((tmp_path / "out" / "cells").glob("*/lightning_logs/version_0/config.yaml"))) < 2:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        assert main(benchmark) == 2  # while it is at work
+        wait_for_cells(process, tmp_path / "out", 2)
+        assert main(typed) == 2  # while it is at work
         workers = children(process.pid)
         assert len(workers) == 2
         process.kill()
         process.wait()
-        assert main(benchmark) == 0
+        assert main(typed) == 0
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     finally:
         with contextlib.suppress(ProcessLookupError):

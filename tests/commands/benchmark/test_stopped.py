@@ -8,13 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from aeanomaly.commands.main import main
-from tests.commands.benchmark.small_grid import CALLBACKS, OVERRIDES, words, write_grid
+from tests.commands.benchmark.small_grid import SLEEP, benchmark, wait_for_cells, words
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -37,11 +36,7 @@ def test_killed_and_resumed_ends_like_uninterrupted(victim: str, uninterrupted: 
     # A group of its own, so that whatever the parent leaves behind can be stopped.
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        deadline = time.monotonic() + 100
-        while not list((tmp_path / "out" / "cells").glob("*/lightning_logs")):  # somebody is at work
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for_cells(process, tmp_path / "out", begun="")
         workers = children(process.pid)
         assert workers
         os.kill(workers[0] if victim == "worker" else process.pid, signal.SIGKILL)
@@ -66,11 +61,9 @@ def test_on_ray_as_without(uninterrupted: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_a_benchmark_of_one_worker_and_it_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
-    callbacks = [*CALLBACKS, {"class_path": "tests.processes.SleepInFit"}]
-    grid = write_grid(tmp_path, overrides={**OVERRIDES, "trainer.callbacks": callbacks})
-    benchmark = ["benchmark", "--config", grid, "--out", str(tmp_path / "out"), "--threads", "1"]
+    command = benchmark(tmp_path, SLEEP)
     process = subprocess.Popen(
-        [sys.executable, "-m", "aeanomaly", *benchmark],
+        [sys.executable, "-m", "aeanomaly", *command],
         cwd=REPOSITORY,
         env={**os.environ, "SLEEP_IN_FIT": "10"},
         stdout=subprocess.PIPE,
@@ -79,11 +72,7 @@ def test_ctrl_c_ends_a_benchmark_of_one_worker_and_it_goes_on(uninterrupted: Pat
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
     )
     try:
-        deadline = time.monotonic() + 100
-        while not list((tmp_path / "out" / "cells").glob("*/lightning_logs/version_0/config.yaml")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for_cells(process, tmp_path / "out")
         process.send_signal(signal.SIGINT)
         shown, _ = process.communicate(timeout=60)
     finally:
@@ -91,5 +80,5 @@ def test_ctrl_c_ends_a_benchmark_of_one_worker_and_it_goes_on(uninterrupted: Pat
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130
     assert "Interrupted: cells in flight are lost" in shown
-    assert main(benchmark) == 0
+    assert main(command) == 0
     assert (tmp_path / "out" / "results.csv").read_text() == (uninterrupted / "results.csv").read_text()

@@ -7,26 +7,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aeanomaly.commands.main import main
-from tests.commands.benchmark.small_grid import CALLBACKS, OVERRIDES, write_grid
+from tests.commands.benchmark.small_grid import SLEEP, benchmark, wait_for_cells
 from tests.commands.benchmark.test_stopped import children
 from tests.conftest import REPOSITORY
 
 SAID = "Terminated: cells in flight are lost, finished ones are kept. The same command goes on.\n"
 SEND = {"class_path": "tests.commands.fit.test_resume.SendSignal", "init_args": {"step": 3, "number": 15}}
-SLEEP: dict[str, Any] = {"class_path": "tests.processes.SleepInFit"}
-
-
-def benchmark(folder: Path, callback: dict[str, Any], *more: str) -> list[str]:
-    """The words of a benchmark whose cells have one more callback."""
-    grid = write_grid(folder, overrides={**OVERRIDES, "trainer.callbacks": [*CALLBACKS, callback]})
-    return ["benchmark", "--config", grid, "--out", str(folder / "out"), "--threads", "1", *more]
 
 
 @pytest.mark.parametrize("callback", [SEND, {"class_path": "tests.processes.TerminateInTest"}], ids=["fit", "test"])
@@ -56,11 +48,7 @@ def test_several_workers_end_too(backend: str, uninterrupted: Path, tmp_path: Pa
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 100
-        while len(list((tmp_path / "out" / "cells").glob("*/lightning_logs/version_0/config.yaml"))) < 2:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for_cells(process, tmp_path / "out", 2)
         workers = children(process.pid)
         assert len(workers) == (2 if backend == "loky" else 0)
         process.terminate()
