@@ -1,4 +1,4 @@
-"""ruff, mypy and import-linter are clean, so that a commit that is not fails here; what is imported is declared."""
+"""ruff, mypy and import-linter are clean, so that a commit that is not fails here; pages and declarations are true."""
 
 from __future__ import annotations
 
@@ -80,3 +80,25 @@ def test_what_is_imported_is_declared() -> None:
         if names.isdisjoint(normalised(found) for found in distributions.get(name, [name]))
     ]
     assert undeclared == []
+
+
+def text_files() -> list[Path]:
+    """What people write: code, configs, pages."""
+    rooms = ("aeanomaly", "tests", "performance", "configs", "docs", ".ci")
+    kinds = {".py", ".md", ".yaml", ".toml", ".js", ".html"}
+    found = [*REPOSITORY.glob("*"), *(path for room in rooms for path in (REPOSITORY / room).rglob("*"))]
+    return [path for path in found if path.suffix in kinds]
+
+
+def test_no_merge_is_left_half_done() -> None:
+    marks = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert [path for path in text_files() if marks.search(path.read_text(errors="replace"))] == []
+
+
+def test_files_that_pages_name_are_there() -> None:
+    """Tests that show what a page says, and scripts that make its tables."""
+    named = re.compile(r"\b(?:tests|performance|configs)/[\w./-]*\w")
+    pages = [path for path in text_files() if path.suffix == ".md" and path.name != "CHANGELOG.md"]
+    assert len(pages) > 10
+    absent = {name for page in pages for name in named.findall(page.read_text()) if not (REPOSITORY / name).exists()}
+    assert absent == set()
