@@ -26,11 +26,13 @@ DEBUG = str(REPOSITORY / "configs" / "debug.yaml")
 PLAIN = ["--config", DEBUG, "--config", str(REPOSITORY / "tests" / "plain.yaml")]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _imports_are_spared() -> None:
-    """A command walks through all that lives before it trains, unless its caller has frozen that: 0.7 s each time."""
-    if not gc.get_freeze_count():
-        gc.freeze()
+    """A command walks through all that lives before it trains, unless its caller has frozen that: 0.7 s each time.
+
+    Once, when the tests and all they import are there: even to ask what is frozen walks through it.
+    """
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ Nothing is refused here that the parser would take: what is not plain is left to
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,6 +151,7 @@ def options_of_model() -> dict[str, str]:
     return _arguments(Path(__file__).parents[2] / "training" / "module.py", "LitAutoencoder")
 
 
+@functools.cache
 def _arguments(file: Path, name: str) -> dict[str, str]:
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
