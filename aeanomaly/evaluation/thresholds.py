@@ -95,6 +95,11 @@ class FalseAlarmRate(Threshold):
         return float(normal_scores.sort().values[conformal_rank(n, self.alpha) - 1])
 
 
+def halves(held_out: Tensor) -> tuple[Tensor, Tensor]:
+    """Every second row of what is held out, which a score is fitted on, and the others, which then calibrate it."""
+    return held_out[::2], held_out[1::2]
+
+
 def conformal_rank(count: int, alpha: float) -> int:
     """The rank, from 1, of the held-out normal score that bounds the false alarm rate: ceil((count + 1)(1 - alpha)).
 
