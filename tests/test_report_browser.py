@@ -85,6 +85,24 @@ def test_the_run_s_threshold_comes_first_and_another_by_its_button(
     assert page.title() == f"Anomaly report: {EVIL}"
 
 
+def test_of_very_many_images_a_sample_is_counted(
+    page: Page, runs: list[ScoredRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aeanomaly.page.content._MOST_SCORES", 4000)
+    file = tmp_path / "report.html"
+    file.write_text(render([Entry("run", runs[0], gallery(runs[0]))]), encoding="utf-8")
+    page.goto(file.as_uri())
+    expect(page.get_by_text("a random sample of 2,000 of")).to_be_visible()
+    counts = {name: int(shown(page)[name]) for name in ("passed", "alarms", "missed", "caught")}
+    assert sum(counts.values()) == 2000
+    of_all = expected(runs[0], "reconstruction", threshold(page))
+    for name, count in counts.items():
+        assert abs(count - int(of_all[name]) / 5) < 5 * max(count, 1) ** 0.5  # standard deviations
+    expect(page.locator("#gallery-said")).to_contain_text("Of the 48 images kept here (of 10,000)")
+    shown_first = page.locator("#gallery .card").first.inner_text()
+    assert "False alarm" in shown_first or "Missed anomaly" in shown_first
+
+
 def test_a_drag_on_the_chart_moves_it(page: Page, single: Path, runs: list[ScoredRun]) -> None:
     page.goto(single.as_uri())
     chart = page.locator("#densities")

@@ -11,6 +11,7 @@ import torch
 
 from aeanomaly.callbacks.base import autoencoder
 from aeanomaly.errors import UserError
+from aeanomaly.evaluation.thresholds import halves
 from aeanomaly.training.schedules import moves_of_schedule
 
 
@@ -56,10 +57,10 @@ class FitScores(L.Callback):
                 )
         sizes = getattr(getattr(trainer, "datamodule", None), "sizes", None)
         if sizes is not None:
-            detector, normals = module.detector, sizes()["val_normal"]
+            detector, normal = module.detector, torch.zeros(sizes()["val_normal"])
             for score, threshold in product(detector.scores, detector.thresholds.values()):
                 if threshold.applies_to(score):
-                    threshold.fit(torch.zeros(normals // 2 if detector.fitted_on_half(score) else normals))
+                    threshold.fit(halves(normal)[1] if detector.fitted_on_half(score) else normal)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """After training, have the validation of the best checkpoint fit what was left for the end."""

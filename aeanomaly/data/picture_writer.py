@@ -11,7 +11,7 @@ import time
 import warnings
 from array import array
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -54,11 +54,14 @@ class _Pixels(NamedTuple):
     digest: int  # of the file
 
 
-def write_pictures(target: Path, pictures: Iterable[Listed], found: Census, reading: Reading) -> None:
+def write_pictures(
+    target: Path, pictures: Iterable[Listed], found: Census, reading: Reading, overlooked: Sequence[str]
+) -> None:
     """Read pictures into ``train_images.npy``, ``train_labels.npy``, ``train_paths.npy``, and the same for the test.
 
     ``test_masks.npy`` is there if a test picture has a mask. ``report.json`` has what the user should know: how many
-    pictures there are in ``total``, how many were ``skipped`` and the ``first`` of them, and ``warnings``.
+    pictures there are in ``total``, how many were ``skipped`` and the ``first`` of them, ``warnings``, and the files
+    that were ``overlooked``, as they are given.
     ``skipped.txt`` has a line for each picture that was skipped.
     Memory does not grow with the number of pictures, but by 8 bytes for each.
 
@@ -100,7 +103,8 @@ def write_pictures(target: Path, pictures: Iterable[Listed], found: Census, read
             raise UserError(f"{reading.folder}: no {part} picture can be used: {reasons}")
     if not found.masked:
         (target / "test_masks.npy").unlink()
-    report = {"total": total, "skipped": skipped, "first": first, "warnings": _twins(target, digests)}
+    report = {"total": total, "skipped": skipped, "first": first, "overlooked": overlooked}
+    report["warnings"] = _twins(target, digests)
     (target / "report.json").write_text(json.dumps(report))
     log.info("Read in %.1f s; next time they are there at once", time.perf_counter() - started)
 

@@ -13,6 +13,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.evaluation.metrics import score_metrics
 from aeanomaly.evaluation.row_buffer import RowBuffer
+from aeanomaly.evaluation.thresholds import halves
 from aeanomaly.outputs import Batch, Evaluation, Output
 
 
@@ -71,7 +72,7 @@ class Collector:
         kept = Output.from_tensors(self._outputs.columns()).only(reads)
         local = {name: value[normal] for name, value in kept.tensors().items()}
         gathered = gather_in_order(local, columns["index"][normal], strategy)
-        return Output.from_tensors({name: value[::2] for name, value in gathered.items()})
+        return Output.from_tensors({name: halves(value)[0] for name, value in gathered.items()})
 
     def _local_columns(self) -> dict[str, Tensor]:
         if not self._batch_sizes:
@@ -99,7 +100,7 @@ class Collector:
             evaluation.scores[name] = scores
             if self.fits:
                 normal = self.detector.score(name, by_others) if name in self._fused else evaluation.normal(name)
-                calibration.fit(normal[1::2] if self.detector.fitted_on_half(name) else normal)
+                calibration.fit(halves(normal)[1] if self.detector.fitted_on_half(name) else normal)
                 by_others = by_others.extended({f"scores.{name}": calibration.standardised_by_others(normal)})
             standardised = standardised.extended({f"scores.{name}": calibration.standardised(scores)})
             thresholds = self.detector.threshold_values(name)

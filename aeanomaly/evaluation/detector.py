@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aeanomaly.errors import UserError
-from aeanomaly.evaluation.thresholds import Calibration, FalseAlarmRate, Threshold
+from aeanomaly.evaluation.thresholds import Calibration, Threshold
 from aeanomaly.outputs import IMAGE_COLUMNS, Output
 from aeanomaly.scores.base import Score
 
@@ -54,8 +54,7 @@ class Detector(nn.Module):
             raise UserError(f"model.scores: {error.args[0]}; choose another name") from None
         self.thresholds = dict(thresholds)
         for name, rule in self.thresholds.items():
-            if isinstance(rule, FalseAlarmRate):
-                rule.option = f"--model.thresholds.{name}.alpha"
+            rule.name = name
         self.calibrations = nn.ModuleDict({name: Calibration() for name in scores})
         self._parts = {other for score in scores.values() for other in score.reads_scores}
         self._again = any(field.startswith("again.") for score in scores.values() for field in score.reads)

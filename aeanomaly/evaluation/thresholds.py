@@ -20,8 +20,10 @@ class Threshold(Described, ABC):
     Attributes:
         needs_normal_scores: whether the value depends on scores of normal images.
         scores: names of the scores it is meant for, or None for every score.
+        name: in ``model.thresholds``, said in errors; a `Detector` puts in the one that it has for the threshold.
     """
 
+    name: str = "NAME"
     needs_normal_scores: bool = True
     scores: Sequence[str] | None = None
 
@@ -67,14 +69,9 @@ class FalseAlarmRate(Threshold):
     Args:
         alpha: the largest acceptable false alarm rate, in (0, 1).
 
-    Attributes:
-        option: which sets ``alpha``, said in errors; a `Detector` puts in the name that it has for the threshold.
-
     Raises:
         UserError: if alpha is not in (0, 1), or, on fitting, if n is too small for any finite threshold to hold it.
     """
-
-    option = "--model.thresholds.NAME.alpha"
 
     def __init__(self, alpha: float = 0.05) -> None:
         if not 0 < alpha < 1:
@@ -89,10 +86,15 @@ class FalseAlarmRate(Threshold):
             raise UserError(
                 f"a false alarm rate of {self.alpha:g} cannot be guaranteed from {n} normal validation images: "
                 f"it takes {math.ceil(round(1 / self.alpha, 6)) - 1}; add normal images, raise data.val_fraction, or "
-                f"raise {self.option} to {least:g} or more (a score that is fitted on these images, such as KMeans, "
-                "leaves half of them)"
+                f"raise --model.thresholds.{self.name}.alpha to {least:g} or more (a score that is fitted on these "
+                "images, such as KMeans, leaves half of them)"
             )
         return float(normal_scores.sort().values[conformal_rank(n, self.alpha) - 1])
+
+
+def halves(held_out: Tensor) -> tuple[Tensor, Tensor]:
+    """Every second row of what is held out, which a score is fitted on, and the others, which then calibrate it."""
+    return held_out[::2], held_out[1::2]
 
 
 def conformal_rank(count: int, alpha: float) -> int:

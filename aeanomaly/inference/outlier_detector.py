@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from aeanomaly import models, scores
 from aeanomaly.evaluation.detector import Detector
-from aeanomaly.evaluation.thresholds import conformal_rank
+from aeanomaly.evaluation.thresholds import conformal_rank, halves
 from aeanomaly.models.base import Autoencoder
 from aeanomaly.scores.base import Score
 from aeanomaly.training.running_loss import total
@@ -120,7 +120,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         detector = self.detector_
         score = detector.score_modules["score"]
         if score.fitted_on == "validation":  # a row has a lower score where the score was fitted on it
-            trained_on, held_out = held_out[::2], held_out[1::2] if len(held_out) > 1 else held_out
+            trained_on, calibrating = halves(held_out)
+            held_out = calibrating if len(calibrating) else held_out
         if score.fitted_on is not None:
             score.fit(detector.complete(detector.net(trained_on)).only(score.reads))
         detector.calibration("score").fit(detector.score("score", detector.complete(detector.net(held_out))))

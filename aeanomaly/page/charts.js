@@ -94,7 +94,7 @@ function drawCurves() {
   const tooltip = {
     callbacks: { label: (item) => `${item.dataset.label}: ${item.parsed.x.toFixed(3)}, ${item.parsed.y.toFixed(3)}` },
   };
-  const share = ratio(choice.run.scores[choice.score].sorted[1].length, choice.run.anomalous.length);
+  const share = ratio(choice.run.scores[choice.score].sorted[1].length, choice.run.counted);
   for (const [id, x, y, chance] of [
     ["roc", "false positive rate", "true positive rate", [0, 1]],
     ["pr", "recall", "precision", [share, share]],

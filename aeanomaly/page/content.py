@@ -15,26 +15,37 @@ from aeanomaly.page.curves import density_curves, ranking_curves
 from aeanomaly.page.gallery import Gallery
 from aeanomaly.page.scored import ScoredRun
 
+_MOST_SCORES = 600_000  # on a page for one run: 3.2 MB of it
+
 
 def run_data(name: str, scored: ScoredRun, gallery: Gallery | None) -> dict[str, Any]:
-    """What the script needs, as JSON: the exact scores of all test images, curves, pictures."""
-    scores = {score: _score_data(scored, score) for score in scored.scores}
+    """What the script needs, as JSON: the exact scores of all test images, curves, pictures.
+
+    Of more than `_MOST_SCORES` scores there is a random sample, of the first ``counted`` rows, and behind it the images
+    that are shown.
+    """
     gallery = gallery or Gallery()
-    suspects = gallery.suspects
+    suspects, total = gallery.suspects, len(scored.label)
+    rows, counted = np.arange(total), min(total, max(1, _MOST_SCORES // len(scored.scores)))
+    if counted < total:
+        rows = np.append(np.random.default_rng(0).choice(rows, counted, replace=False), np.array([*gallery.test], int))
+    scores = {score: _score_data(scored, score, rows) for score in scored.scores}
     return {
         "name": name,
-        "anomalous": _base64(scored.is_anomaly.astype(np.uint8)),
+        "total": total,
+        "counted": counted,
+        "anomalous": _base64(scored.is_anomaly[rows].astype(np.uint8)),
         "scores": scores,
         "main": scored.main,
         "images": [
             {
-                "row": row,
+                "row": row if counted == total else counted + place,
                 "index": int(scored.index[row]),
                 "class": _class_name(gallery, int(scored.label[row])),
                 "path": gallery.paths.get(row),
                 "pictures": pictures,
             }
-            for row, pictures in gallery.test.items()
+            for place, (row, pictures) in enumerate(gallery.test.items())
         ],
         "suspects": [
             {
@@ -59,11 +70,11 @@ def _class_name(gallery: Gallery, label: int) -> str:
     return names[label] if 0 <= label < len(names) else str(label)
 
 
-def _score_data(scored: ScoredRun, score: str) -> dict[str, Any]:
+def _score_data(scored: ScoredRun, score: str, rows: NDArray[np.int64]) -> dict[str, Any]:
     values = scored.run.values
     ranking = {metric: values.get(str(MetricName("test", metric, score))) for metric in ("auroc", "aupr")}
     return {
-        "values": _base64(scored.scores[score]),
+        "values": _base64(scored.scores[score][rows]),
         "thresholds": scored.thresholds(score),
         "start": scored.start(score),
         "density": density_curves(scored, score),

@@ -16,7 +16,8 @@ for (const run of RUNS) {
   for (const score of Object.values(run.scores)) {
     score.values = new Float32Array(bytes(score.values).buffer);
     // Ascending, so that a threshold's counts are two binary searches, however many images there are.
-    score.sorted = [0, 1].map((kind) => score.values.filter((_, row) => run.anomalous[row] === kind).sort());
+    const counted = score.values.subarray(0, run.counted);
+    score.sorted = [0, 1].map((kind) => counted.filter((_, row) => run.anomalous[row] === kind).sort());
   }
 }
 

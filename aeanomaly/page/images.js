@@ -55,7 +55,7 @@ function showGallery() {
   const shown = judgedImages.filter((image) => !byId("filter").value || image.verdict === byId("filter").value);
   const wrong = judgedImages.filter((image) => image.verdict !== "right").length;
   byId("gallery-said").textContent =
-    `${whole(shown.length)} shown. Of the ${whole(run.images.length)} images kept here (of ${whole(values.length)}), ${whole(wrong)} are misjudged at this threshold.`;
+    `${whole(shown.length)} shown. Of the ${whole(run.images.length)} images kept here (of ${whole(run.total)}), ${whole(wrong)} are misjudged at this threshold.`;
   byId("gallery").classList.toggle("few", Object.keys(run.images[0]?.pictures ?? {}).length < 2);
   byId("gallery").replaceChildren(
     ...shown.map((image) => {

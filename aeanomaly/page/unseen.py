@@ -18,6 +18,7 @@ from torch import Tensor
 
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.evaluation.row_buffer import RowBuffer
+from aeanomaly.evaluation.thresholds import halves
 from aeanomaly.outputs import Batch, Output
 from aeanomaly.scores.base import Score
 from aeanomaly.scores.knn import KNN
@@ -148,7 +149,7 @@ def _copies(
     for name, rows in kept.items():
         columns = rows.columns()
         pair = copy.deepcopy(detector.score_modules[name]), copy.deepcopy(detector.score_modules[name])
-        for start, score in enumerate(pair):
-            score.fit(Output.from_tensors({field: values[start::2] for field, values in columns.items()}))
+        for half, score in enumerate(pair):
+            score.fit(Output.from_tensors({field: halves(values)[half] for field, values in columns.items()}))
         found[name] = pair
     return found

@@ -19,7 +19,7 @@ from aeanomaly.page.content import metric_rows, run_data
 from aeanomaly.page.curves import density_curves, ranking_curves
 from aeanomaly.page.page import Entry, render
 from aeanomaly.page.scored import read_scored
-from tests.page.parts import make_run
+from tests.page.parts import gallery, make_run
 
 
 def column(path: Path, name: str) -> np.ndarray:
@@ -35,6 +35,29 @@ def test_every_score_is_embedded_exactly(tmp_path: Path) -> None:
     assert list(base64.b64decode(data["anomalous"])) == column(path, "is_anomaly").tolist()
     assert data["scores"]["reconstruction"]["thresholds"]["fixed"] == 35
     assert data["scores"]["reconstruction"]["start"] == data["scores"]["reconstruction"]["thresholds"]["alarm5"]
+
+
+def test_of_very_many_images_a_sample_is_embedded_and_those_that_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = read_scored(make_run(tmp_path / "run", 3000))
+    whole = len(render([Entry("run", scored, gallery(scored))]))
+    monkeypatch.setattr("aeanomaly.page.content._MOST_SCORES", 1000)
+    data = run_data("run", scored, gallery(scored))
+    assert (data["counted"], data["total"]) == (500, 3000)
+    flags = np.frombuffer(base64.b64decode(data["anomalous"]), np.uint8)
+    assert len(flags) == 500 + 48
+    for score, known in scored.scores.items():
+        embedded = np.frombuffer(base64.b64decode(data["scores"][score]["values"]), "<f4")
+        sample = np.flatnonzero(np.isin(known, embedded[:500]))
+        assert len(sample) == 500
+        assert scored.is_anomaly[sample].sum() == flags[:500].sum()
+        for image in data["images"]:
+            assert embedded[image["row"]] == known[image["index"]]
+            assert flags[image["row"]] == scored.is_anomaly[image["index"]]
+    page = render([Entry("run", scored, gallery(scored))])
+    assert whole - len(page) > 2500 * 10
+    assert "a random sample of 500 of" in page
 
 
 def test_the_page_begins_with_the_score_that_is_made_of_others(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
         origin += [f"heat maps in {heat_maps.folder}"] if heat_maps else []  # no row of a picture that has none
         table = ResultFile(args.out, columns(detector), origin, args.resume)
         kept = table.count
+        if args.resume and not kept:
+            print(f"Nothing to resume: no rows of these pictures and this checkpoint wait for {args.out}", flush=True)
         todo = (name for name in names if cell(name) not in table.done)
         skipped = 0
         try:

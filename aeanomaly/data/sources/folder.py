@@ -150,12 +150,17 @@ class PictureFolder(OneClassDataModule):
         for part in ("train", "test"):
             if not found.counts[part]:
                 none = f"{self.source} has no picture to {part} on; it has the classes {listed.classes}"
-                raise UserError("; ".join([none, *self._overlooked()]))
+                raise UserError("; ".join([none, *self._said_of(self._overlooked())]))
         reading = Reading(self.folder, self.geometry, normal, self.on_error == "stop")
         places = cache_places(self.folder, self.cache_dir)
-        cache = found_or_written(places, found.name, lambda target: write_pictures(target, pictures(), found, reading))
+        cache = found_or_written(
+            places,
+            found.name,
+            lambda target: write_pictures(target, pictures(), found, reading, self._overlooked()),
+        )
         report = json.loads((cache / "report.json").read_text())
-        self._warnings, self.skipped = report["warnings"], report["skipped"]
+        still = [file for file in report["overlooked"] if (self.folder / file).is_file()]
+        self._warnings, self.skipped = report["warnings"] + self._said_of(still), report["skipped"]
         if self.skipped:
             first = [Unusable(*one) for one in report["first"]]
             said = left_out(first, self.skipped, report["total"], self.folder, cache)
@@ -181,8 +186,11 @@ class PictureFolder(OneClassDataModule):
         return set(normal)
 
     def _overlooked(self) -> list[str]:
-        """A line about files that may be pictures in spite of how they end, if there are any."""
-        files = list(FolderList(self.folder).overlooked()) if self.table is None else []
+        """Files that may be pictures in spite of how they end, relative to the folder; every file is opened for it."""
+        return list(FolderList(self.folder).overlooked()) if self.table is None else []
+
+    def _said_of(self, files: Sequence[str]) -> list[str]:
+        """A line about files that are overlooked, if there are any."""
         if not files:
             return []
         are = "files begin like a JPEG or PNG and are left out because of how they end"
@@ -196,5 +204,5 @@ class PictureFolder(OneClassDataModule):
         if arrays.left_out is not None:
             counts = (f"{count:,}" for count in (int(arrays.left_out.sum()), len(arrays.left_out)))
             log.info("Left out: %s of %s training pictures, by %s", *counts, self.exclude)
-        for warning in (*self._warnings, *self._overlooked()):
+        for warning in self._warnings:
             log.warning("%s", warning)

@@ -154,6 +154,20 @@ def test_what_is_done_is_kept_and_not_done_again(
     assert f"Above kmeans@alarm5: {sum(row['kmeans@alarm5'] == '1' for row in whole)} of 40" in said
 
 
+def test_with_nothing_to_resume_everything_is_scored_and_that_is_said(
+    predict: Callable[..., int], pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finished table does not tell what checkpoint its rows are of."""
+    assert predict("--images", "pictures") == 0
+    before, said = Path("scores.csv").read_bytes(), capsys.readouterr().out
+    assert "resume" not in said
+    assert predict("--images", "pictures", "--resume") == 0
+    said = capsys.readouterr().out
+    assert "Nothing to resume: " in said
+    assert "Scored: 40 images" in said
+    assert Path("scores.csv").read_bytes() == before
+
+
 def test_sigterm_says_in_one_line_what_is_kept(
     predict: Callable[..., int],
     pictures: Path,

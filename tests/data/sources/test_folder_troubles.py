@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 import pytest
 
+from aeanomaly.data import picture_lists
 from aeanomaly.errors import UserError
 from aeanomaly.runs.environment import environment
 from tests.data.picture_files import content, fill, fill_inspection, names, noise, put, source
@@ -105,6 +106,27 @@ def test_pictures_of_unknown_endings_are_counted(tmp_path: Path, caplog: pytest.
     for path in (tmp_path / "good").glob("*.png"):
         path.rename(path.with_suffix(".photo"))
     assert "has no picture to train on; it has the classes ['good', 'new']; 22 files begin like" in refusal(tmp_path)
+
+
+def test_unknown_endings_are_looked_into_when_pictures_are_read_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "before"
+    fill(root, good=20)
+    for name in ("good/1.jpe", "good/2.jpe"):
+        put(root, name, content(noise(0), "JPEG"))
+    source(root).setup()
+    monkeypatch.setattr(picture_lists, "_begins_like_a_picture", lambda path: pytest.fail(f"{path} was opened"))
+    moved = root.rename(tmp_path / "after")
+    for left, first in ((2, "1.jpe"), (1, "2.jpe")):
+        caplog.clear()
+        source(moved).setup()
+        assert f"{left} files begin like a JPEG or PNG" in caplog.text
+        assert str(moved / "good" / first) in caplog.text
+        (moved / "good" / first).unlink()
+    caplog.clear()
+    source(moved).setup()
+    assert not caplog.text
 
 
 def test_the_same_picture_in_training_and_test_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
