@@ -93,7 +93,7 @@ STOP_BY_AUROC = """
         ([*FIT, "--model.optimizer.lr", "-1"], "Invalid learning rate: -1"),
         ([*FIT, "--model.optimizer.lr", "nan"], "model.optimizer.lr: expected float, got 'nan'; YAML writes .nan"),
         ([*FIT, "--model.optimizer.lr", "null"], "model.optimizer.lr: expected float, got null"),
-        ([*FIT, "--model.optimizer.lr", "-inf"], "--model.optimizer needs a value; one that begins with - is given as"),
+        ([*FIT, "--model.optimizer.lr", "-inf"], "--model.optimizer.lr needs a value; one that begins with - is given"),
         ([*FIT, "--model.optimizer.lrr", "3"], "Adam: Option 'lrr' is not accepted; did you mean 'lr'?"),
         (
             [*FIT, "--model.optimizer", "os.system"],
