@@ -22,7 +22,6 @@ from aeanomaly.runs.files import read_config
 SECTIONS = ("seed_everything", "trainer", "model", "data", "ckpt_path", "weights_only", "verbose", "return_predictions")
 _OPTIONS = (*SECTIONS, "config", "print_config", "help", "resume")
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")  # argparse takes these for values, and any other -word for an option
-_NO_VALUE = re.compile(r"--?[a-zA-Z]|-[\d.]+e")  # an exponent makes an option of a number, too
 _MISSING = object()  # the value of an option that has none
 
 
@@ -33,8 +32,12 @@ class _Setting(NamedTuple):
     name: str  # as it was written
 
 
-def refuse_early(words: Sequence[str]) -> None:
+def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
     """Look through the words after a verb, and the configs that they name.
+
+    Args:
+        words: what is given.
+        others: options that the command has besides, one of which may have been meant.
 
     Raises:
         UserError: for an option or key that does not exist, a word where the Trainer wants a whole number, a value out
@@ -49,7 +52,9 @@ def refuse_early(words: Sequence[str]) -> None:
         section, _, rest = setting.key.partition(".")
         option = rest.partition(".")[0].removesuffix("+")
         if section not in (_OPTIONS if setting.name.startswith("--") else (*SECTIONS, "config")):
-            raise UserError(f"{setting.where}there is no option {setting.name}; {suggestion(section, SECTIONS)}")
+            raise UserError(
+                f"{setting.where}there is no option {setting.name}; {suggestion(section, (*SECTIONS, *others))}"
+            )
         if option and known.get(section) and option not in known[section]:
             likely = suggestion(option, known[section])
             raise UserError(f"{setting.where}there is no option {setting.name}; {likely}")
@@ -86,10 +91,11 @@ def _settings(words: Sequence[str]) -> Iterator[_Setting]:
         if word == "--":
             return
         name, sign, value = word.partition("=")
-        if not word.startswith("-") or " " in name or _NEGATIVE_NUMBER.fullmatch(word):
-            continue
-        follows = bool(waiting) and (not waiting[0].startswith("-") or bool(_NEGATIVE_NUMBER.fullmatch(waiting[0])))
-        missing = not sign and (not waiting or (" " not in waiting[0] and bool(_NO_VALUE.match(waiting[0]))))
+        if not _is_option(word):
+            config = f"; did you mean --config {word}?" if word.endswith((".yaml", ".yml")) else ""
+            raise UserError(f"unrecognized arguments: {word}{config}")
+        follows = bool(waiting) and waiting[0] != "--" and not _is_option(waiting[0])
+        missing = not sign and (not waiting or _is_option(waiting[0]))
         if not sign:
             value = waiting.pop(0) if follows else ""
         if re.match(r"-c.", name):
@@ -98,6 +104,12 @@ def _settings(words: Sequence[str]) -> Iterator[_Setting]:
             yield from _in_config(read_config(Path(value)), f"{value}: ")
         elif name.startswith("--") and (sign or follows or missing or name.partition(".")[0][2:] not in _OPTIONS):
             yield _Setting(name[2:], _MISSING if missing else _read(value), "", name)
+
+
+def _is_option(word: str) -> bool:
+    """Whether argparse takes a word for an option, rather than for a value."""
+    known = word.startswith("-") and word not in ("-", "--") and " " not in word.partition("=")[0]
+    return known and not _NEGATIVE_NUMBER.fullmatch(word)
 
 
 def _in_config(content: Mapping[Any, Any], where: str, above: str = "") -> Iterator[_Setting]:

@@ -34,6 +34,7 @@ STOP_BY_AUROC = """
         (["trane"], "unknown command 'trane'"),
         (["--config", DEBUG, "fit"], "the command comes first"),
         (["fit"], "configs/base.yaml"),
+        (["fit", DEBUG], f"unrecognized arguments: {DEBUG}; did you mean --config {DEBUG}?"),
         ([*FIT, "-"], "unrecognized arguments: -"),
         (["fit", "--config", "nowhere.yaml"], "there is no file 'nowhere.yaml'"),
         ([*FIT, "--trainer.max_epochs", "many"], "trainer.max_epochs: expected int or nothing, got 'many'"),
