@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -65,20 +66,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command, by default that of the process.
 
     Returns:
-        The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C, 143 after SIGTERM.
+        The exit status: 0, 2 after a user's mistake, 130 after Ctrl-C, 141 if nobody reads on, 143 after SIGTERM.
 
     Raises:
         SystemExit: after SIGTERM during a fit, with the status 143.
     """
     command, *options = (sys.argv[1:] if argv is None else argv) or [""]
-    if command in ("", "-h", "--help", "help"):
-        width = max(map(len, COMMANDS))
-        print(HELP.format(commands="\n".join(f"  {name:{width}}   {what}" for name, what in COMMANDS.items())), end="")
-        return 0 if command else 2
-    if command == "--version":
-        print(f"aeanomaly {__version__}")
-        return 0
     try:
+        if command in ("", "-h", "--help", "help"):
+            width = max(map(len, COMMANDS))
+            listed = "\n".join(f"  {name:{width}}   {what}" for name, what in COMMANDS.items())
+            print(HELP.format(commands=listed), end="", flush=True)
+            return 0 if command else 2
+        if command == "--version":
+            print(f"aeanomaly {__version__}")
+            return 0
         if command.startswith("-"):
             known = ", ".join(COMMANDS)
             raise UserError(f"the command comes first, then its options, got {command!r}; commands: {known}")
@@ -86,10 +88,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"unknown command {command!r}; {suggestion(command, COMMANDS)}")
         if any("\0" in word for word in options):  # only from Python: a shell cannot pass it
             raise UserError(f"{command}: a word has a NUL character, which no name of a file or option has")
-        return _run(command, options)
+        status = _run(command, options)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"aeanomaly: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError as error:  # `| head` has read enough
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 141  # as of who is ended by SIGPIPE
     except OSError as error:
         from aeanomaly.runs.files import is_full_disk
 

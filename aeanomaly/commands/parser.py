@@ -68,6 +68,13 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
 
+def count(text: str) -> int:
+    """A whole number from 1 on the command line."""
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 999,999,999, got {text!r}")
+    return int(text)
+
+
 def one_line(message: str) -> str:
     """Condense jsonargparse's nested message to the full key, what was expected, and what was given.
 

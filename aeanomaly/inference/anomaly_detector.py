@@ -201,7 +201,9 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # "meta" has no numbers
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"there is no device {name!r} here: {str(error).splitlines()[0]}") from None
+        reason = str(error).splitlines()[0]
+        reason = "there are cpu, cuda, cuda:1, ..." if reason.startswith("Expected one of") else reason
+        raise UserError(f"there is no device {name!r} here: {reason}") from None
     return device
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -16,7 +17,8 @@ DRY_RUN = ["benchmark", "--config", "configs/benchmark/debug.yaml", "--dry-run"]
 NO_FILE = ["sweep", "--config", "no-such-file.yaml"]
 NO_PICTURES = ["predict", "--ckpt_path", "README.md", "--images", "no-such-folder"]
 NO_RUN = ["report", "no-such-run"]
-QUICK = [["--help"], ["--version"], ["no-such-command"], DRY_RUN, NO_FILE, NO_PICTURES, NO_RUN]
+NO_CHECKPOINT = ["export", "--ckpt_path", "no-such-run"]
+QUICK = [["--help"], ["--version"], ["no-such-command"], DRY_RUN, NO_FILE, NO_PICTURES, NO_RUN, NO_CHECKPOINT]
 
 
 @pytest.mark.parametrize("words", QUICK)
@@ -29,6 +31,22 @@ def test_what_can_be_answered_without_heavy_imports_is(words: list[str]) -> None
         [sys.executable, "-c", code, *words], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"]])
+def test_a_reader_that_has_read_enough_ends_a_command_in_silence(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "aeanomaly", *words],
+            cwd=REPOSITORY,
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_packages_import_nothing_heavy() -> None:

@@ -13,15 +13,15 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from jsonargparse.typing import PositiveInt
 from rich.console import Console
 from rich.progress import track
 
 from aeanomaly.commands.benchmark.cell import complaint, finished_run, run_cell
 from aeanomaly.commands.benchmark.grid import Cell, Grid, read_grid
 from aeanomaly.commands.benchmark.results import collect, kept_rows, named_scores, results_csv
+from aeanomaly.commands.fit.early import refuse_early
 from aeanomaly.commands.interruption import exit_status, sigterm_interrupts, tell
-from aeanomaly.commands.parser import CommandParser
+from aeanomaly.commands.parser import CommandParser, count
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config, write_whole
 from aeanomaly.runs.finding import LOGS
@@ -47,8 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         "--config", required=True, metavar="FILE", help="the grid; see configs/benchmark/loo_mnist.yaml"
     )
     parser.add_argument("--out", metavar="FOLDER", help=f"where everything goes (default: {LOGS}/benchmark_<name>)")
-    parser.add_argument("--workers", type=PositiveInt, default=1, help="cells at a time (default: 1)")
-    parser.add_argument("--threads", type=PositiveInt, help="threads for each worker (default: cores / workers)")
+    parser.add_argument("--workers", type=count, default=1, help="cells at a time (default: 1)")
+    parser.add_argument("--threads", type=count, help="threads for each worker (default: cores / workers)")
     parser.add_argument("--backend", choices=("loky", "ray"), default="loky", help="processes here, or a Ray cluster")
     parser.add_argument("--gpus-per-cell", type=float, default=0.0, help="share of a GPU that Ray keeps for each cell")
     parser.add_argument("--allow-subset", action="store_true", help="accept runs on a part of their data set")
@@ -67,6 +67,11 @@ def main(options: Sequence[str]) -> int:
     """
     args = _parser().parse_args(options)
     grid = read_grid(Path(args.config))
+    for cell in {cell.method: cell for cell in grid.cells}.values():  # those of one method have the same keys
+        try:
+            refuse_early(cell.options)
+        except UserError as error:
+            raise UserError(f"{args.config}: method {cell.method}: {error}") from None
     # Cells may run in other folders or on other machines: only an absolute path means the same to all of them.
     out = Path(args.out or Path(LOGS) / f"benchmark_{grid.name}").absolute()
     console = Console(highlight=False, markup=False, soft_wrap=True)

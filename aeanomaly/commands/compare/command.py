@@ -111,6 +111,8 @@ def main(options: Sequence[str]) -> int:
     printed = [name for name, file in files.items() if file == "-"]
     if len(printed) > 1:
         raise UserError(f"only one of --{' and --'.join(printed)} can be printed: give the others a FILE")
+    if len(set(map(os.path.realpath, files.values()))) < len(files):
+        raise UserError(f"--{' and --'.join(files)} would be written into one file: give each its own")
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without ± shows a question mark

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.errors import UserError
+from aeanomaly.runs.finding import find_checkpoint
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -94,6 +95,7 @@ def main(options: Sequence[str]) -> int:
     missing = [name for name in _PACKAGES if args.format == "onnx" and importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"export to ONNX needs {', '.join(missing)}: pip install 'aeanomaly[export]'")
+    args.ckpt_path = find_checkpoint(args.ckpt_path)
     from aeanomaly.commands.export.run import run_export  # needs torch, which is heavy
 
     run_export(args)

@@ -18,7 +18,7 @@ from aeanomaly.evaluation.detector import Detector
 from aeanomaly.inference.anomaly_detector import AnomalyDetector
 from aeanomaly.inference.restoring import restore
 from aeanomaly.runs.files import written_whole
-from aeanomaly.runs.finding import find_checkpoint, run_of_checkpoint
+from aeanomaly.runs.finding import run_of_checkpoint
 
 _CHECKED = 56  # images
 
@@ -29,7 +29,7 @@ def run_export(args: argparse.Namespace) -> None:
     Raises:
         UserError: see the command; nothing is written then.
     """
-    checkpoint = find_checkpoint(args.ckpt_path)
+    checkpoint: Path = args.ckpt_path
     detector, shape, _ = restore(checkpoint, args.allow_import)
     run = run_of_checkpoint(checkpoint)
     out: Path = args.out or (run or checkpoint.parent) / f"model{SUFFIXES[args.format]}"

@@ -5,8 +5,6 @@ Nothing is refused here that the parser would take: what is not plain is left to
 
 from __future__ import annotations
 
-import ast
-import functools
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from aeanomaly.commands.fit.class_files import arguments_in, look_at, refuse_argument, refuse_word
 from aeanomaly.commands.fit.values import refuse_out_of_range
 from aeanomaly.errors import UserError, suggestion
 from aeanomaly.runs.files import read_config
@@ -23,6 +22,7 @@ from aeanomaly.runs.files import read_config
 SECTIONS = ("seed_everything", "trainer", "model", "data", "ckpt_path", "weights_only", "verbose", "return_predictions")
 _OPTIONS = (*SECTIONS, "config", "print_config", "help", "resume")
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")  # argparse takes these for values, and any other -word for an option
+_MISSING = object()  # the value of an option that has none
 
 
 class _Setting(NamedTuple):
@@ -32,30 +32,41 @@ class _Setting(NamedTuple):
     name: str  # as it was written
 
 
-def refuse_early(words: Sequence[str]) -> None:
+def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
     """Look through the words after a verb, and the configs that they name.
+
+    Args:
+        words: what is given.
+        others: options that the command has besides, one of which may have been meant.
 
     Raises:
         UserError: for an option or key that does not exist, a word where the Trainer wants a whole number, a value out
-            of range, a missing checkpoint.
+            of range, an option without its value, a missing checkpoint, or what `look_at` refuses of classes.
     """
     if any(re.match(r"(-h|--help|--print_config|--[\w.]+\.help)(=|$)", word) for word in words):
         return  # to be shown, whatever else there is
     known = {"trainer": options_of_trainer(), "model": options_of_model()}
+    classes: dict[str, str] = {}  # by their keys
     last: dict[str, _Setting] = {}  # of several for a key the parser takes the last
     for setting in _settings(words):
         section, _, rest = setting.key.partition(".")
         option = rest.partition(".")[0].removesuffix("+")
         if section not in (_OPTIONS if setting.name.startswith("--") else (*SECTIONS, "config")):
-            raise UserError(f"{setting.where}there is no option {setting.name}; {suggestion(section, SECTIONS)}")
+            raise UserError(
+                f"{setting.where}there is no option {setting.name}; {suggestion(section, (*SECTIONS, *others))}"
+            )
         if option and known.get(section) and option not in known[section]:
             likely = suggestion(option, known[section])
             raise UserError(f"{setting.where}there is no option {setting.name}; {likely}")
+        if setting.value is _MISSING and section in SECTIONS:
+            raise UserError(f"{setting.name} needs a value; one that begins with - is given as {setting.name}=VALUE")
         if section == setting.key:  # a whole section replaces what was said of its keys, and may be a file
             last = {key: value for key, value in last.items() if not key.startswith(f"{section}.")}
         last[setting.key] = setting
         try:
-            _refuse_half_a_class(setting.value, f"{setting.where}{setting.key}")
+            key = re.sub(r"\.(init_args|class_path)(?=\.|$)", "", setting.key)
+            refuse_argument(key, setting.value, setting.where, classes)
+            look_at(setting.value, key, setting.where, classes)
         except RecursionError:
             raise UserError(f"{setting.where}{setting.key} is nested too deeply") from None
     for section in ("trainer", "model"):
@@ -63,10 +74,8 @@ def refuse_early(words: Sequence[str]) -> None:
             given = "nothing" if last[section].value is None else repr(last[section].value)
             raise UserError(f"{last[section].where}{section} must hold keys and values, and holds {given}")
     for key, setting in last.items():
-        kind = known["trainer"].get(key.removeprefix("trainer."), "") if key.startswith("trainer.") else ""
-        if kind in ("int", "Optional[int]", "int | None") and _is_word(setting.value):
-            wanted = "int" if kind == "int" else "int or nothing"
-            raise UserError(f"{setting.where}{key}: expected {wanted}, got {setting.value!r}")
+        if key.startswith("trainer."):
+            refuse_word(setting.value, known["trainer"].get(key.removeprefix("trainer."), ""), f"{setting.where}{key}")
     plain = {key: setting.value for key, setting in last.items()}
     refuse_out_of_range(plain)
     checkpoint = plain.get("ckpt_path")
@@ -82,29 +91,25 @@ def _settings(words: Sequence[str]) -> Iterator[_Setting]:
         if word == "--":
             return
         name, sign, value = word.partition("=")
-        if not word.startswith("-") or " " in name or _NEGATIVE_NUMBER.fullmatch(word):
-            continue
-        follows = bool(waiting) and (not waiting[0].startswith("-") or bool(_NEGATIVE_NUMBER.fullmatch(waiting[0])))
+        if not _is_option(word):
+            config = f"; did you mean --config {word}?" if word.endswith((".yaml", ".yml")) else ""
+            raise UserError(f"unrecognized arguments: {word}{config}")
+        follows = bool(waiting) and waiting[0] != "--" and not _is_option(waiting[0])
+        missing = not sign and (not waiting or _is_option(waiting[0]))
         if not sign:
             value = waiting.pop(0) if follows else ""
         if re.match(r"-c.", name):
             name, value = "-c", word[2:].removeprefix("=")
         if name in ("-c", "--config"):
             yield from _in_config(read_config(Path(value)), f"{value}: ")
-        elif name.startswith("--") and (sign or follows or name.partition(".")[0][2:] not in _OPTIONS):
-            yield _Setting(name[2:], _read(value), "", name)
+        elif name.startswith("--") and (sign or follows or missing or name.partition(".")[0][2:] not in _OPTIONS):
+            yield _Setting(name[2:], _MISSING if missing else _read(value), "", name)
 
 
-def _refuse_half_a_class(value: Any, key: str) -> None:
-    """Name what cannot be a class with its arguments, such as an ``init_args:`` whose lines are commented out."""
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    for name, item in items:
-        given = "nothing" if item is None else repr(item)
-        if name == "class_path" and not isinstance(item, str):
-            raise UserError(f"{key}.class_path: expected a class, such as package.module.Class, got {given}")
-        if name == "init_args" and not isinstance(item, Mapping):
-            raise UserError(f"{key}.init_args: expected keys and values, got {given}")
-        _refuse_half_a_class(item, key if name == "init_args" else f"{key}.{name}")
+def _is_option(word: str) -> bool:
+    """Whether argparse takes a word for an option, rather than for a value."""
+    known = word.startswith("-") and word not in ("-", "--") and " " not in word.partition("=")[0]
+    return known and not _NEGATIVE_NUMBER.fullmatch(word)
 
 
 def _in_config(content: Mapping[Any, Any], where: str, above: str = "") -> Iterator[_Setting]:
@@ -135,32 +140,13 @@ def _read(text: str) -> Any:
         return text
 
 
-def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and value.isascii() and value.isalpha() and _read(value) is not None
-
-
 def options_of_trainer() -> dict[str, str]:
     """The types of Lightning's Trainer's arguments, by name, read from its file; empty if it is not as expected."""
     found = importlib.util.find_spec("lightning")
     folders = found.submodule_search_locations if found else None
-    return _arguments(Path(folders[0], "pytorch", "trainer", "trainer.py"), "Trainer") if folders else {}
+    return arguments_in(Path(folders[0], "pytorch", "trainer", "trainer.py"), "Trainer") if folders else {}
 
 
 def options_of_model() -> dict[str, str]:
     """The same of our LightningModule."""
-    return _arguments(Path(__file__).parents[2] / "training" / "module.py", "LitAutoencoder")
-
-
-@functools.cache
-def _arguments(file: Path, name: str) -> dict[str, str]:
-    try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
-        return {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            for method in node.body:
-                if isinstance(method, ast.FunctionDef) and method.name == "__init__" and method.args.kwarg is None:
-                    arguments = [*method.args.args[1:], *method.args.kwonlyargs]
-                    return {item.arg: ast.unparse(item.annotation) for item in arguments if item.annotation}
-    return {}
+    return arguments_in(Path(__file__).parents[2] / "training" / "module.py", "LitAutoencoder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 
@@ -38,7 +39,7 @@ def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -
         ):
             wanted = re.search(r"tried to allocate ([\w.]+ \w+)", text, re.IGNORECASE)
             wants = f" for {wanted[1]}" if wanted else ""
-            return f"not enough memory{wants}: make the net, the batch or the images smaller"
+            return f"not enough memory{wants}: lower {_what_to_lower(trainer)}"
         if text.startswith("Error(s) in loading state_dict"):
             detail = text.partition(": ")[2]
             return f"the checkpoint is of another net, or of another program: {detail[:160]}"
@@ -46,6 +47,17 @@ def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -
             return text
         error = error.__cause__
     return ""
+
+
+def _what_to_lower(trainer: Trainer | None) -> str:
+    """The options of the sizes that matter at this point of a run."""
+    data = getattr(trainer, "datamodule", None)
+    if trainer is None or data is None:  # the net is made before the trainer
+        return "the sizes of model.net"
+    batch = "batch_size" if trainer.training else "eval_batch_size"
+    options = [f"data.{batch} ({size})"] if (size := getattr(data, batch, None)) else []
+    options += ["data.size"] if "size" in inspect.signature(type(data)).parameters else []
+    return " or ".join([*options, "the sizes of model.net"])
 
 
 def _folder(trainer: Trainer | None) -> str:

@@ -39,7 +39,10 @@ def complete_options(command: str, options: list[str]) -> list[str]:
     configs = [read_config(Path(config)) for config in given.config]
     for checkpoint in given.ckpt_path:
         if Path(checkpoint).is_dir():
-            raise UserError(f"--ckpt_path: {checkpoint!r} is a folder, name a checkpoint such as last.ckpt in it")
+            inside = Path(checkpoint, "checkpoints")
+            example = (inside if inside.is_dir() else Path(checkpoint)) / "last.ckpt"
+            pictures = "; for pictures of your own, name them by --images" if command == "predict" else ""
+            raise UserError(f"--ckpt_path: {checkpoint!r} is a folder, name a checkpoint such as {example}{pictures}")
         if not Path(checkpoint).is_file():
             raise UserError(f"--ckpt_path: there is no file {checkpoint!r}")
     if given.show:  # and run nothing

@@ -28,6 +28,17 @@ def refuse_no_validation(trainer: Trainer) -> None:
             raise UserError(f"trainer.{name} is 0: {why}, so there would be nothing to test; raise it")
 
 
+def refuse_no_batch(trainer: Trainer, stage: str) -> None:
+    """Name the option that leaves a ``test``, ``validate`` or ``predict`` without images.
+
+    Raises:
+        UserError: if it is 0.
+    """
+    name = f"limit_{'val' if stage == 'validate' else stage}_batches"
+    if getattr(trainer, name) == 0:
+        raise UserError(f"trainer.{name} is 0: there would be nothing to {stage}; raise it")
+
+
 def refuse_callbacks(trainer: Trainer) -> None:
     """Look through the callbacks before anything runs.
 

@@ -20,7 +20,7 @@ from aeanomaly.callbacks.interrupt import Interrupt
 from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.image_shape import ANY_SHAPE, fill_image_shape
 from aeanomaly.commands.fit.mistakes import users_mistake
-from aeanomaly.commands.fit.refused import refuse_callbacks, refuse_no_validation
+from aeanomaly.commands.fit.refused import refuse_callbacks, refuse_no_batch, refuse_no_validation
 from aeanomaly.commands.fit.report import RunConfig, print_report
 from aeanomaly.commands.fit.run_callbacks import give_checkpoints_a_folder, progress, without_what_is_unused
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
@@ -207,6 +207,18 @@ class AnomalyCLI(LightningCLI):
             work = parameters * self.datamodule.batch_size
             choose_threads(self.trained_with or threads_for(work, self.processors.free()))
         settle_memory()
+
+    def before_test(self) -> None:
+        """Refuse what would give an empty table."""
+        refuse_no_batch(self.trainer, "test")
+
+    def before_validate(self) -> None:
+        """As before a test."""
+        refuse_no_batch(self.trainer, "validate")
+
+    def before_predict(self) -> None:
+        """As before a test."""
+        refuse_no_batch(self.trainer, "predict")
 
     def after_fit(self) -> None:
         """Test the best checkpoint into the same run; say so if there is none."""

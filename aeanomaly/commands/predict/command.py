@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from aeanomaly.commands.fit import command as fit
 from aeanomaly.commands.fit.threads import wait_passively
 from aeanomaly.commands.interruption import sigterm_interrupts
-from aeanomaly.commands.parser import CommandParser
+from aeanomaly.commands.parser import CommandParser, count
 from aeanomaly.commands.predict.listing import Listing
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import refuse_special_file
@@ -92,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="warn if the main score of the pictures does not look as it did for held-out normal ones "
         "(Kolmogorov-Smirnov); many anomalies among them look the same as a change of camera or light",
     )
-    add("--batch", type=_count, metavar="N", help="pictures that are scored at a time (default: by their size)")
+    add("--batch", type=count, metavar="N", help="pictures that are scored at a time (default: by their size)")
     add("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)")
     add("--resume", action="store_true", help="go on with what an interrupted command has left")
     add(
@@ -120,6 +120,9 @@ def main(options: Sequence[str]) -> int:
     given = {word.partition("=")[0] for word in options}
     if given & {"-h", "--help"}:
         print(parser.format_help(), flush=True)
+    for name in sorted(given - _OWN):
+        if name.startswith("--") and (near := get_close_matches(name, _OWN, 1, 0.8)):
+            raise UserError(f"predict: there is no option {name}; did you mean {near[0]!r}?")
     if given & {"-h", "--help"} or not given & _OWN:
         return fit.main("predict", options)
     args = parser.parse_args(list(options))
@@ -144,12 +147,6 @@ def main(options: Sequence[str]) -> int:
 
         predict(checkpoint, listing, args)
     return 0
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 999,999,999, got {text!r}")
-    return int(text)
 
 
 def _share(text: str) -> float:

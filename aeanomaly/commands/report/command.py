@@ -68,6 +68,8 @@ def main(options: Sequence[str]) -> int:
     args = build_parser().parse_intermixed_args(list(options))
     if args.out and Path(args.out).is_dir():
         raise UserError(f"--out {args.out}: that is a folder; name a file, such as {Path(args.out, 'report.html')}")
+    if args.out and Path(args.out).suffix not in (".html", ".htm"):
+        raise UserError(f"report: --out must end in .html, which is what is written, got {args.out!r}")
     found = [read_run(path) for path in find_runs([Path(path) for path in args.paths])]
     runs = [run for run in found if (run.path / "test_scores.csv").is_file()]
     if not runs:

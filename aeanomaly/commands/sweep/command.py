@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from aeanomaly.commands.fit.early import refuse_early
 from aeanomaly.commands.parser import CommandParser
 from aeanomaly.commands.sweep.plan import read_plan
 from aeanomaly.errors import UserError
@@ -60,6 +61,7 @@ def main(options: Sequence[str]) -> int:
     if len(args.config) > 1:
         raise UserError("sweep takes one --config; the config files of its trials are listed in it, under base")
     plan = read_plan(Path(args.config[0]), args.out, args.trials, extra)
+    refuse_early(plan.words, ("trials", "out"))
     if importlib.util.find_spec("optuna") is None:
         raise UserError("sweep needs Optuna: pip install 'aeanomaly[sweep]'")
     from aeanomaly.commands.sweep.run import run_sweep  # needs the extra, and is heavy

@@ -6,6 +6,7 @@ import csv
 import re
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -64,6 +65,31 @@ def test_failed_cell_is_reported_and_does_not_stop_the_rest(tmp_path: Path, caps
     assert (tmp_path / "out" / "cells" / "broken-class0-seed1" / "log.txt").is_file()
     assert {row["method"] for row in rows_of(tmp_path / "out")} == {"good"}
     assert "broken-class0-seed1" in (tmp_path / "out" / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"model.net.code_siz": 3}, "Option 'code_siz' is not accepted; did you mean 'code_size'?"),
+        ({"trainer.callbacks+": None}, "trainer.callbacks+ adds to a list, and got nothing"),
+    ],
+)
+def test_a_misspelt_method_is_told_before_the_first_cell(
+    settings: dict[str, Any], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = write_grid(tmp_path, methods={"good": {}, "wrong": settings})
+    for more in ([], ["--dry-run"]):
+        assert main(["benchmark", "--config", grid, "--out", str(tmp_path / "out"), *more]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"aeanomaly: error: {grid}: method wrong: ")
+        assert says in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", ["--workers", "--threads"])
+def test_numbers_of_processes(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words(tmp_path, "out", option, "0")) == 2
+    assert f"{option}: expected a number from 1 to 999,999,999, got '0'" in capsys.readouterr().err
 
 
 def test_lines_of_development_images_are_marked_and_kept_apart(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def test_nothing_that_can_be_compared_is_no_failure(logs: Path, capsys: pytest.C
         (["--group-by", "lightning_logs"], "put runs and folders before --group-by"),
         (["--csv", "lightning_logs"], "put runs and folders before --csv"),
         (["--csv", "--json"], "only one of --csv and --json can be printed"),
+        (["--csv", "x.txt", "--json", "./x.txt"], "--csv and --json would be written into one file"),
         (["--csv", "lightning_logs/version_0/config.yaml/x.csv"], "cannot write"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--sort"], "expected one argument"),

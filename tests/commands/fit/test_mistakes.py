@@ -34,6 +34,7 @@ STOP_BY_AUROC = """
         (["trane"], "unknown command 'trane'"),
         (["--config", DEBUG, "fit"], "the command comes first"),
         (["fit"], "configs/base.yaml"),
+        (["fit", DEBUG], f"unrecognized arguments: {DEBUG}; did you mean --config {DEBUG}?"),
         ([*FIT, "-"], "unrecognized arguments: -"),
         (["fit", "--config", "nowhere.yaml"], "there is no file 'nowhere.yaml'"),
         ([*FIT, "--trainer.max_epochs", "many"], "trainer.max_epochs: expected int or nothing, got 'many'"),
@@ -93,7 +94,7 @@ STOP_BY_AUROC = """
         ([*FIT, "--model.optimizer.lr", "-1"], "Invalid learning rate: -1"),
         ([*FIT, "--model.optimizer.lr", "nan"], "model.optimizer.lr: expected float, got 'nan'; YAML writes .nan"),
         ([*FIT, "--model.optimizer.lr", "null"], "model.optimizer.lr: expected float, got null"),
-        ([*FIT, "--model.optimizer.lr", "-inf"], "--model.optimizer needs a value; one that begins with - is given as"),
+        ([*FIT, "--model.optimizer.lr", "-inf"], "--model.optimizer.lr needs a value; one that begins with - is given"),
         ([*FIT, "--model.optimizer.lrr", "3"], "Adam: Option 'lrr' is not accepted; did you mean 'lr'?"),
         (
             [*FIT, "--model.optimizer", "os.system"],

@@ -40,6 +40,22 @@ def test_a_fit_that_could_not_be_tested_does_not_begin(
     assert not list(tmp_path.rglob("version_*"))
 
 
+@pytest.mark.parametrize(("verb", "part"), [("test", "test"), ("validate", "val"), ("predict", "predict")])
+def test_a_verb_without_any_image_is_refused(
+    verb: str,
+    part: str,
+    run_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkpoint = str(run_dir / "checkpoints" / "last.ckpt")
+    assert main([verb, "--ckpt_path", checkpoint, f"--trainer.limit_{part}_batches", "0"]) == 2
+    assert f"trainer.limit_{part}_batches is 0: there would be nothing to {verb}; raise it" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("version_*"))
+
+
 def test_the_checkpoint_of_the_callback_with_a_monitor_is_tested_wherever_it_is_listed(
     fit: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,11 @@ from tests.commands.predict.conftest import read_rows
         (["--images", "pictures", "--out", "folder.csv"], "--out folder.csv is a folder"),
         (["--images", "pictures", "--batch", "0"], "expected a number from 1 to 999,999,999, got '0'"),
         (["--images", "pictures", "--device", "cuba"], "there is no device 'cuba' here"),
+        (
+            ["--images", "pictures", "--device", "gpu"],
+            "no device 'gpu' here: there are cpu, cuda, cuda:1, ...",
+        ),
+        (["--image", "pictures"], "there is no option --image; did you mean '--images'?"),
         (["--images", "pictures", "--allow-import", "no name"], "takes the name of a package or module, got 'no name'"),
         (["--images", "pictures", "--on-error", "cry"], "--on-error: invalid choice: 'cry'"),
         (["--images", "text.png"], "text.png is no picture that Pillow reads"),

@@ -99,6 +99,7 @@ def test_a_cell_of_a_benchmark_has_none(tmp_path: Path) -> None:
         (["untested"], "no run in untested was tested"),
         (["run", "--images", "many"], "expected a number of images, got 'many'"),
         (["run", "--out", "untested"], "that is a folder"),
+        (["run", "--out", "run.pdf"], "--out must end in .html, which is what is written, got 'run.pdf'"),
     ],
 )
 def test_mistakes_are_told_in_a_line(
