@@ -112,7 +112,6 @@ def _file(module: str) -> Path | None:
     return _PACKAGE.joinpath(*rest).with_suffix(".py") if known else None
 
 
-@cache
 def arguments(path: str) -> Mapping[str, str]:
     """The types of the arguments of a class of this package, its parents' among them; empty if its file tells not."""
     module, _, name = path.rpartition(".")
