@@ -30,6 +30,8 @@ def typed(kind: type[T], content: Mapping[str, Any], where: str) -> T:
     parser.add_class_arguments(kind)
     try:
         values = parser.parse_object(dict(content)).as_dict()
+        # Where int and float are allowed, whether 2 becomes 2.0 depends on what Python has in its cache of types.
+        values |= {key: content[key] for key in content if values[key] == content[key]}
     except ArgumentError as error:
         raise UserError(f"{where}: {one_line(str(error))}") from None
     try:

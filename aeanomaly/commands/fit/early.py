@@ -22,6 +22,8 @@ from aeanomaly.runs.files import read_config
 SECTIONS = ("seed_everything", "trainer", "model", "data", "ckpt_path", "weights_only", "verbose", "return_predictions")
 _OPTIONS = (*SECTIONS, "config", "print_config", "help", "resume")
 _NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")  # argparse takes these for values, and any other -word for an option
+_COMPLETE = "--config configs/base.yaml"
+_CHOSEN = ("model.net", "data")  # classes that a run cannot do without
 _MISSING = object()  # the value of an option that has none
 
 
@@ -41,12 +43,14 @@ def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
 
     Raises:
         UserError: for an option or key that does not exist, a word where the Trainer wants a whole number, a value out
-            of range, an option without its value, a missing checkpoint, or what `look_at` refuses of classes.
+            of range, an option without its value, a missing checkpoint, what `look_at` refuses of classes, or a net or
+            data without a class.
     """
     if any(re.match(r"(-h|--help|--print_config|--[\w.]+\.help)(=|$)", word) for word in words):
         return  # to be shown, whatever else there is
     known = {"trainer": options_of_trainer(), "model": options_of_model()}
     classes: dict[str, str] = {}  # by their keys
+    lacking = [*_CHOSEN]
     last: dict[str, _Setting] = {}  # of several for a key the parser takes the last
     for setting in _settings(words):
         section, _, rest = setting.key.partition(".")
@@ -63,6 +67,7 @@ def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
         if section == setting.key:  # a whole section replaces what was said of its keys, and may be a file
             last = {key: value for key, value in last.items() if not key.startswith(f"{section}.")}
         last[setting.key] = setting
+        lacking = [key for key in lacking if not _names_class(setting, key)]
         try:
             key = re.sub(r"\.(init_args|class_path)(?=\.|$)", "", setting.key)
             refuse_argument(key, setting.value, setting.where, classes)
@@ -76,11 +81,20 @@ def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
     for key, setting in last.items():
         if key.startswith("trainer."):
             refuse_word(setting.value, known["trainer"].get(key.removeprefix("trainer."), ""), f"{setting.where}{key}")
+    if lacking:
+        raise UserError(f"{' and '.join(lacking)} must be given: start from a complete config, such as {_COMPLETE}")
     plain = {key: setting.value for key, setting in last.items()}
     refuse_out_of_range(plain)
     checkpoint = plain.get("ckpt_path")
     if isinstance(checkpoint, str) and _read(checkpoint) and not Path(checkpoint).is_file():
         raise UserError(f"{last['ckpt_path'].where}ckpt_path: there is no file {checkpoint!r}")
+
+
+def _names_class(setting: _Setting, key: str) -> bool:
+    """Whether a setting gives a key its class, or may do so, as the name of a file may."""
+    if isinstance(setting.value, Mapping):
+        return setting.key == key and "class_path" in setting.value
+    return setting.key in (key, key.partition(".")[0], f"{key}.class_path")
 
 
 def _settings(words: Sequence[str]) -> Iterator[_Setting]:

@@ -26,6 +26,7 @@ from aeanomaly.commands.fit.run_callbacks import give_checkpoints_a_folder, prog
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.fit.unbuilt import why_not_built
 from aeanomaly.commands.fit.values import refuse_out_of_range
+from aeanomaly.commands.fit.whole_numbers import keep_whole_numbers
 from aeanomaly.commands.fit.yaml_values import load_yaml
 from aeanomaly.commands.parser import one_line
 from aeanomaly.commands.process_settings import command_process, settle_memory
@@ -86,10 +87,13 @@ class AnomalyCLI(LightningCLI):
         # Lightning's own table of metrics cuts long names off: it is for who asks for it by --verbose.
         quiet = ["--verbose=false"] if command in ("test", "validate") else []
         strict = {"exit_on_error": False, "allow_abbrev": False}  # raise, instead of printing the usage and leaving
+        usage = f"python -m aeanomaly {command} --config FILE [options]"
+        shown = {"usage": usage, "epilog": RESUME if command == "fit" else ""}
         try:
             if resumed is not None and (checkpoint := checkpoint_to_resume(resumed)) is not None:
                 options = [*options, "--ckpt_path", str(checkpoint)]
             set_loader("yaml", load_yaml, (YAMLError,))
+            keep_whole_numbers()
             with command_process([command, *quiet, *options]):
                 super().__init__(
                     LitAutoencoder,
@@ -98,7 +102,7 @@ class AnomalyCLI(LightningCLI):
                     auto_configure_optimizers=False,
                     save_config_callback=RunConfig,
                     save_config_kwargs={"save_to_log_dir": False},
-                    parser_kwargs={**strict, command: strict | ({"epilog": RESUME} if command == "fit" else {})},
+                    parser_kwargs={**strict, command: strict | shown},
                 )
         except ArgumentError as error:
             raise UserError(one_line(str(error))) from error

@@ -95,6 +95,37 @@ def test_mistakes_in_a_config_are_told(text: str, says: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("words", "lacking"),
+    [
+        ([], "model.net and data"),
+        (["--trainer.max_epochs", "3"], "model.net and data"),
+        (["--config", str(REPOSITORY / "configs" / "data" / "folder.yaml")], "model.net"),
+        (["--config", str(REPOSITORY / "configs" / "nets" / "dense_wide.yaml"), "--model.net.code_size", "3"], "data"),
+    ],
+)
+def test_a_part_of_a_config_alone_is_told_so(words: list[str], lacking: str) -> None:
+    with pytest.raises(UserError) as raised:
+        refuse_early(words)
+    assert str(raised.value).startswith(f"{lacking} must be given: start from a complete config, such as --config ")
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        (["--model.net", "Dense"], ["--data.class_path=MNIST"]),
+        (["--model.net.class_path", "Dense"], ["--data", "{class_path: MNIST}"]),
+        (["--model", "model.yaml"], ["--data", "data.yaml"]),
+    ],
+)
+def test_classes_named_in_any_way_are_seen(model: list[str], data: list[str]) -> None:
+    refuse_early([*model, *data])
+    with pytest.raises(UserError, match=r"^data must be given"):
+        refuse_early(model)
+    with pytest.raises(UserError, match=r"^model\.net must be given"):
+        refuse_early(data)
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["--trainer.max_epochs", "-5", "--trainer.max_epochs", "3"],  # the last one counts
@@ -194,7 +225,7 @@ def test_no_config_of_the_project_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(REPOSITORY)
     for file in REPOSITORY.glob("configs/**/*.yaml"):
         if file.parent.name not in ("benchmark", "sweep") and file.name != "callbacks.yaml":  # which is a list
-            refuse_early(["--config", str(file)])
+            refuse_early(["--config", DEBUG, "--config", str(file)])  # many are parts of one
 
 
 def test_mistakes_are_told_without_torch(tmp_path: Path) -> None:
