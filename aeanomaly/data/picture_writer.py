@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -32,7 +32,8 @@ from aeanomaly.data.row_file import RowFile
 from aeanomaly.data.unusable import LIST, SHOWN, Unusable, some
 from aeanomaly.errors import UserError
 
-_AHEAD = 8  # pictures for each processor that may wait for their turn to be written
+_CHUNK = 8  # pictures that a thread takes at a time: each handing over has the threads wait for Python's lock
+_AHEAD = 2  # chunks for each processor that may wait for their turn to be written
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,7 +52,7 @@ class Reading(NamedTuple):
 class _Pixels(NamedTuple):
     picture: Tensor  # (C, H, W)
     mask: Tensor | None  # (H, W)
-    digest: int  # of the file
+    digest: int  # of the file, the same in this process for the same content
 
 
 def write_pictures(
@@ -72,7 +73,7 @@ def write_pictures(
     log.info("Reading %s pictures of %s", f"{total:,}", reading.folder)
     first: list[Unusable] = []
     skipped = 0
-    digests = {part: array("Q") for part in ("train", "test")}
+    digests = {part: array("q") for part in ("train", "test")}
     with ExitStack() as files:
         skipped_list = files.enter_context((target / LIST).open("w", encoding="utf-8"))
         rows = {"test_masks": files.enter_context(RowFile(target / "test_masks.npy", "u1", shape[1:]))}
@@ -126,8 +127,7 @@ def _read(picture: Listed, masked: bool, reading: Reading) -> _Pixels | Unusable
                 raise PictureError("is anomalous and has no mask, while others have one")
     except PictureError as error:
         return Unusable(picture.path, str(error), reading_mask)
-    digest = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
-    return _Pixels(pixels, mask, digest)
+    return _Pixels(pixels, mask, hash(content))
 
 
 def _content(path: Path) -> bytes:
@@ -142,17 +142,16 @@ def _in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator
 
     Processes take longer to start than two thousand pictures to read, and hand the pixels on by a copy.
     """
-    workers = cpu_count()
+    workers, left = cpu_count(), iter(items)
     with ThreadPoolExecutor(workers, "pictures") as pool, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # large or odd, but read
-        waiting: deque[tuple[Item, Future[Result]]] = deque()
-        for item in items:
-            waiting.append((item, pool.submit(work, item)))
-            if len(waiting) > _AHEAD * workers:
-                item, future = waiting.popleft()
-                yield item, future.result()
-        for item, future in waiting:
-            yield item, future.result()
+        waiting: deque[tuple[list[Item], Future[list[Result]]]] = deque()
+        while (chunk := list(islice(left, _CHUNK))) or waiting:
+            if chunk:
+                waiting.append((chunk, pool.submit(lambda these: [work(item) for item in these], chunk)))
+            if not chunk or len(waiting) > _AHEAD * workers:
+                done, future = waiting.popleft()
+                yield from zip(done, future.result(), strict=True)
 
 
 def _shown(pictures: Iterable[Item], total: int) -> Iterable[Item]:
@@ -163,7 +162,7 @@ def _shown(pictures: Iterable[Item], total: int) -> Iterable[Item]:
 
 def _twins(target: Path, digests: dict[str, array[int]]) -> list[str]:
     """A line about files with the same content in training and test, if there are any."""
-    train, test = (np.frombuffer(digests[part], np.uint64) for part in ("train", "test"))
+    train, test = (np.frombuffer(digests[part], np.int64) for part in ("train", "test"))
     twins = np.flatnonzero(np.isin(test, train))
     if not len(twins):
         return []
