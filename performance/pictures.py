@@ -3,10 +3,10 @@
     python performance/pictures.py --rounds 3
 
 makes 1,800 JPEGs of 416x416 pixels and then, in turn: decodes them with Pillow in a thread for each core, and does
-nothing with them; has Pillow make them into arrays of each of `--sizes` in the same way; sets up `PictureFolder` for each
-of `--sizes` without a cache, and once more with that of the last; sets up `ArrayFiles` with the same arrays; and runs `predict` on all of them, with the nets of `--predict` trained for a
-few steps before. All in one process, imports not counted. To be quoted are median seconds and, where the machine does
-something else too, CPU seconds.
+nothing with them; has Pillow make them into arrays of each of `--sizes` in the same way; sets up `PictureFolder` for
+each of `--sizes` without a cache, and once more with that of the last; sets up `ArrayFiles` with the same arrays; and
+runs `predict` on all of them, with the nets of `--predict` trained for a few steps before. All in one process, imports
+not counted. To be quoted are median seconds and, where the machine does something else too, CPU seconds.
 """
 
 from __future__ import annotations

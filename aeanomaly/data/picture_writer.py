@@ -9,11 +9,8 @@ import sys
 import time
 import warnings
 from array import array
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from itertools import islice
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -24,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from aeanomaly.data.ahead import ahead
 from aeanomaly.data.picture_cache import Census
 from aeanomaly.data.picture_lists import Listed
 from aeanomaly.data.pictures import Geometry, PictureError, read_mask, read_picture
@@ -32,11 +30,9 @@ from aeanomaly.data.row_file import RowFile
 from aeanomaly.data.unusable import LIST, SHOWN, Unusable, some
 from aeanomaly.errors import UserError
 
-_CHUNK = 8  # pictures that a thread takes at a time: each handing over has the threads wait for Python's lock
-_AHEAD = 2  # chunks for each processor that may wait for their turn to be written
+_AHEAD = 16  # pictures for each processor that may wait for their turn to be written
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
@@ -81,9 +77,12 @@ def write_pictures(
             for name, dtype, of_row in (("images", "u1", shape), ("labels", "i8", ()), ("paths", found.path_type, ())):
                 file = RowFile(target / f"{part}_{name}.npy", dtype, of_row)
                 rows[f"{part}_{name}"] = files.enter_context(file)
-        for picture, pixels in _in_order(
-            lambda picture: _read(picture, found.masked, reading), _shown(pictures, total)
-        ):
+        files.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", module="PIL")  # large or odd, but read
+        read = ahead(
+            lambda picture: _read(picture, found.masked, reading), _shown(pictures, total), _AHEAD * cpu_count()
+        )
+        for picture, pixels in files.enter_context(closing(read)):
             if isinstance(pixels, Unusable):
                 if reading.stop:
                     said = pixels.said(reading.folder)
@@ -110,8 +109,8 @@ def write_pictures(
     log.info("Read in %.1f s; next time they are there at once", time.perf_counter() - started)
 
 
-def _read(picture: Listed, masked: bool, reading: Reading) -> _Pixels | Unusable:
-    """The pixels of a picture, or what is wrong with it."""
+def _read(picture: Listed, masked: bool, reading: Reading) -> tuple[Listed, _Pixels | Unusable]:
+    """A picture with its pixels, or with what is wrong with it."""
     reading_mask = None
     try:
         content = _content(reading.folder / picture.path)
@@ -126,8 +125,8 @@ def _read(picture: Listed, masked: bool, reading: Reading) -> _Pixels | Unusable
             else:
                 raise PictureError("is anomalous and has no mask, while others have one")
     except PictureError as error:
-        return Unusable(picture.path, str(error), reading_mask)
-    return _Pixels(pixels, mask, hash(content))
+        return picture, Unusable(picture.path, str(error), reading_mask)
+    return picture, _Pixels(pixels, mask, hash(content))
 
 
 def _content(path: Path) -> bytes:
@@ -135,23 +134,6 @@ def _content(path: Path) -> bytes:
         return plain_file(path).read_bytes()
     except OSError as error:
         raise PictureError(f"cannot be read ({error.strerror or error})") from None
-
-
-def _in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
-    """Each item and what comes of it, worked on in threads, because decoding and scaling leave Python's lock.
-
-    Processes take longer to start than two thousand pictures to read, and hand the pixels on by a copy.
-    """
-    workers, left = cpu_count(), iter(items)
-    with ThreadPoolExecutor(workers, "pictures") as pool, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="PIL")  # large or odd, but read
-        waiting: deque[tuple[list[Item], Future[list[Result]]]] = deque()
-        while (chunk := list(islice(left, _CHUNK))) or waiting:
-            if chunk:
-                waiting.append((chunk, pool.submit(lambda these: [work(item) for item in these], chunk)))
-            if not chunk or len(waiting) > _AHEAD * workers:
-                done, future = waiting.popleft()
-                yield from zip(done, future.result(), strict=True)
 
 
 def _shown(pictures: Iterable[Item], total: int) -> Iterable[Item]:

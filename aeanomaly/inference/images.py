@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import io
 import math
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,38 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from aeanomaly.data.ahead import ahead
 from aeanomaly.data.pictures import Geometry, PictureError, read_picture
 from aeanomaly.data.plain_file import plain_file
 from aeanomaly.errors import UserError
 
 Picture: TypeAlias = "NDArray[Any] | Tensor | Image.Image | str | Path"
 Images: TypeAlias = "Picture | Iterable[Picture]"
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-def ahead(function: Callable[[T], R], items: Iterable[T], depth: int, workers: int | None = None) -> Generator[R]:
-    """As ``map``, in order, by threads that are at most ``depth`` items ahead of who asks for the results.
-
-    Decoders of pictures let other threads work. No more than ``depth`` items and results exist at a time, however many
-    there are.
-    """
-    items = iter(items)
-    with ThreadPoolExecutor(workers or processors(), "decoder") as pool:
-        waiting = deque(pool.submit(function, item) for item in islice(items, depth))
-        try:
-            while waiting:
-                result = waiting.popleft().result()
-                waiting.extend(pool.submit(function, item) for item in islice(items, 1))
-                yield result
-        finally:  # whoever stops asking does not wait for what was about to be begun
-            for future in waiting:
-                future.cancel()
-
-
-def processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def batches(images: Images, geometry: Geometry, size: int) -> Iterator[Tensor]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ import aeanomaly
 from aeanomaly import AnomalyDetector, UserError
 from aeanomaly.data.sources.digits import Digits
 from aeanomaly.evaluation.detector import Detector
-from aeanomaly.inference.images import ahead
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.runs.finding import find_checkpoint
 from aeanomaly.scores.fusion import Fusion
@@ -172,26 +169,6 @@ def test_a_checkpoint_without_maps_is_told_what_gives_them() -> None:
         detector.explain(np.zeros((8, 8), np.uint8))
 
 
-def test_no_more_than_the_depth_is_held_at_a_time() -> None:
-    lock = threading.Lock()
-    begun, used = 0, 0
-
-    def items() -> Iterator[int]:
-        nonlocal begun
-        for number in range(500):
-            with lock:
-                begun += 1
-                assert begun - used <= 12 + 1  # and the one that was just used up
-            yield number
-
-    for number in ahead(lambda item: item * 2, items(), depth=12):
-        if number % 100 == 0:
-            time.sleep(0.01)  # the threads have time to run ahead
-        used += 1
-        assert number == 2 * (used - 1)
-    assert used == begun == 500
-
-
 def test_a_generator_is_read_a_batch_at_a_time(run_dir: Path, images: np.ndarray) -> None:
     detector = aeanomaly.load(run_dir, device="cpu", batch_size=10)
     judged, most, given = 0, 0, 0
@@ -212,13 +189,3 @@ def test_a_generator_is_read_a_batch_at_a_time(run_dir: Path, images: np.ndarray
     detector.judge_batch = counted  # type: ignore[method-assign]
     assert len(detector.score(endless())) == judged == 300
     assert most <= 3 * 10 + 1
-
-
-def test_an_error_in_the_middle_ends_it() -> None:
-    def fail(item: int) -> int:
-        if item == 20:
-            raise UserError("twenty")
-        return item
-
-    with pytest.raises(UserError, match="twenty"):
-        list(ahead(fail, iter(range(10**9)), depth=8))

@@ -6,14 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from joblib import cpu_count
 from PIL import Image
 from torch import Tensor
 
+from aeanomaly.data.ahead import ahead
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Judgement
 from aeanomaly.evaluation.heat import heat, heat_scale
 from aeanomaly.inference.anomaly_detector import AnomalyDetector
-from aeanomaly.inference.images import ahead, processors
 from aeanomaly.plots.overlay import overlay
 from aeanomaly.runs.files import written_whole
 
@@ -66,7 +67,7 @@ class HeatMapFiles:
                     yield place.with_name(f"{place.name}.{score}.png"), image, hot
 
         # Compressing lets other threads work. Nothing is kept of what is done.
-        deque(ahead(_write, todo(), 2 * processors()), maxlen=0)
+        deque(ahead(_write, todo(), 2 * cpu_count()), maxlen=0)
         self.count += len(names) * len(maps)
         return judged
 

@@ -23,11 +23,12 @@ from aeanomaly.commands.predict.result_file import ResultFile
 from aeanomaly.commands.predict.thresholds import choose_score, choose_threshold
 from aeanomaly.commands.predict.together import add_discoveries, look_for_drift
 from aeanomaly.commands.process_settings import command_process
+from aeanomaly.data.ahead import ahead
 from aeanomaly.data.sources.array_files import open_array
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Judgement
 from aeanomaly.inference.anomaly_detector import AnomalyDetector, load
-from aeanomaly.inference.images import ahead, prepared, together, with_axes
+from aeanomaly.inference.images import prepared, together, with_axes
 from aeanomaly.runs.formula import harmless
 
 if TYPE_CHECKING:
