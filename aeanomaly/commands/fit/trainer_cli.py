@@ -212,17 +212,11 @@ class AnomalyCLI(LightningCLI):
             choose_threads(self.trained_with or threads_for(work, self.processors.free()))
         settle_memory()
 
-    def before_test(self) -> None:
+    def _refuse_no_batch(self) -> None:
         """Refuse what would give an empty table."""
-        refuse_no_batch(self.trainer, "test")
+        refuse_no_batch(self.trainer, self.command)
 
-    def before_validate(self) -> None:
-        """As before a test."""
-        refuse_no_batch(self.trainer, "validate")
-
-    def before_predict(self) -> None:
-        """As before a test."""
-        refuse_no_batch(self.trainer, "predict")
+    before_test = before_validate = before_predict = _refuse_no_batch
 
     def after_fit(self) -> None:
         """Test the best checkpoint into the same run; say so if there is none."""
