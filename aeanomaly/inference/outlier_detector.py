@@ -30,9 +30,10 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     """Trains an autoencoder on rows that are all taken to be normal, and flags what it scores higher than these.
 
     It fits into pipelines and searches. Rows are images, flattened, or features; these are brought to 0..1 by the range
-    of each, images by that of all pixels. A share of the rows is not trained on: it shows what is a high score, so that
-    at most ``alpha`` of new normal rows are flagged, in the mean over many fits, where the share has at least
-    1/alpha - 1 rows. A score that is fitted on held-out rows, such as KMeans, leaves half of them for that.
+    of each, images by that of all pixels. A share of the rows is not trained on, and has no part in the ranges: it
+    shows what is a high score, so that at most ``alpha`` of new normal rows are flagged, in the mean over many fits,
+    where the share has at least 1/alpha - 1 rows. A score that is fitted on held-out rows, such as KMeans, leaves half
+    of them for that.
 
     Args:
         net: name of a class of `aeanomaly.models`, made for the shape of the images; or whatever makes a net of that
@@ -83,12 +84,13 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         shape = tuple(self.image_shape or (1, 1, rows.shape[1]))
         if math.prod(shape) != rows.shape[1]:
             raise ValueError(f"image_shape {shape} has {math.prod(shape)} pixels, the rows have {rows.shape[1]}")
-        axis = None if self.image_shape else 0
-        self.low_, self.range_ = rows.min(axis), np.ptp(rows, axis)
-        self.range_ = np.where(self.range_ > 0, self.range_, 1).astype(np.float32)
         generator = check_random_state(self.random_state)
         order = generator.permutation(len(rows))
         held_out = min(len(rows) - 1, max(1, round(self.val_fraction * len(rows))))
+        # Held-out rows have no part in the ranges: new ones have none either, and leave them more often.
+        seen, axis = rows[order[held_out:]], None if self.image_shape else 0
+        self.low_, self.range_ = seen.min(axis), np.ptp(seen, axis)
+        self.range_ = np.where(self.range_ > 0, self.range_, 1).astype(np.float32)
         images = self._images(rows, shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.randint(2**31 - 1)))
