@@ -77,7 +77,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             ValueError: for rows that are no numbers, too few of them, or not of ``image_shape``; for an alpha or share
                 outside (0, 1).
         """
-        rows = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
+        rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         for name in ("alpha", "val_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
@@ -90,7 +90,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         # Held-out rows have no part in the ranges: new ones have none either, and leave them more often.
         seen, axis = rows[order[held_out:]], None if self.image_shape else 0
         self.low_, self.range_ = seen.min(axis), np.ptp(seen, axis)
-        self.range_ = np.where(self.range_ > 0, self.range_, 1).astype(np.float32)
+        self.range_ = np.where(self.range_ > 0, self.range_, 1)
         images = self._images(rows, shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.randint(2**31 - 1)))
@@ -129,14 +129,15 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         detector.calibration("score").fit(detector.score("score", detector.complete(detector.net(held_out))))
 
     def _images(self, rows: NDArray[Any], shape: tuple[int, ...]) -> Tensor:
-        scaled: Tensor = torch.from_numpy(((rows - self.low_) / self.range_).astype(np.float32))
-        return scaled.view(-1, *shape)
+        scaled = (rows - self.low_) / self.range_  # in float64: of a time in seconds float32 has no minutes
+        with np.errstate(over="ignore"):  # what lies too far out for float32 is flagged
+            return torch.from_numpy(scaled.astype(np.float32)).view(-1, *shape)
 
     @torch.no_grad()
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """(N,) anomaly scores with the sign changed: the lower, the more anomalous."""
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=np.float32, reset=False)
+        rows = validate_data(self, X, dtype=np.float64, reset=False)
         images = self._images(rows, tuple(self.image_shape or (1, 1, rows.shape[1])))
         found = [self.detector_(piece)["score"].score for piece in images.split(_AT_ONCE)]
         return cast("NDArray[np.float64]", -torch.cat(found).double().numpy())

@@ -89,6 +89,13 @@ def test_held_out_rows_leave_the_ranges_as_often_as_new_ones() -> None:
     assert 0.02 < np.mean(found) < 0.07
 
 
+def test_features_of_a_large_offset_keep_their_digits() -> None:
+    """float32 knows times in seconds of today to two minutes only."""
+    rows = np.random.default_rng(0).uniform(-5, 5, (120, 4))
+    plain, late = (OutlierDetector(small, steps=5, random_state=0).fit(some) for some in (rows, rows + 1.75e9))
+    assert late.score_samples(rows + 1.75e9) == pytest.approx(plain.score_samples(rows), rel=1e-4)
+
+
 @pytest.mark.parametrize(("share", "kept"), [(0.05, 21), (0.1, 20), (0.5, 11), (0.001, 21)])
 def test_the_threshold_is_that_of_split_conformal_prediction(share: float, kept: int) -> None:
     rows = np.random.default_rng(0).standard_normal((105, 6))
