@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 from types import ModuleType
 from typing import Any, cast
 
@@ -75,12 +76,15 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
 
         Raises:
             ValueError: for rows that are no numbers, too few of them, or not of ``image_shape``; for an alpha or share
-                outside (0, 1).
+                outside (0, 1), or steps or rows in each that are no whole number of at least 1; if training diverges.
         """
         rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         for name in ("alpha", "val_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+        for name in ("steps", "batch_size"):
+            if not _counts(getattr(self, name)):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)!r}")
         shape = tuple(self.image_shape or (1, 1, rows.shape[1]))
         if math.prod(shape) != rows.shape[1]:
             raise ValueError(f"image_shape {shape} has {math.prod(shape)} pixels, the rows have {rows.shape[1]}")
@@ -100,6 +104,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             self.detector_ = Detector(net, {"score": score}, {}).eval()
             self._calibrate(images[order[held_out:]], images[order[:held_out]])
         normal = self.detector_.calibration("score").normal_scores
+        if not normal.isfinite().all():
+            raise ValueError("scores of held-out rows are not finite: lower learning_rate, or scale the features")
         self.offset_ = -float(normal[min(conformal_rank(len(normal), self.alpha), len(normal)) - 1])
         return self
 
@@ -147,8 +153,12 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:  # noqa: N803
-        """(N,) -1 for what is flagged, 1 for the rest."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        """(N,) -1 for what is flagged, which includes what has no finite score, 1 for the rest."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _named(option: str, given: str | Callable[..., Any], package: ModuleType) -> Callable[..., Any]:

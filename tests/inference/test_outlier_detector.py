@@ -113,3 +113,28 @@ def test_wrong_arguments() -> None:
         OutlierDetector(image_shape=(1, 4, 4)).fit(rows)
     with pytest.raises(ValueError, match="alpha must lie between 0 and 1, got 2"):
         OutlierDetector(alpha=2).fit(rows)
+
+
+@pytest.mark.parametrize("option", ["steps", "batch_size"])
+@pytest.mark.parametrize("value", [0, -1, 2.5, None])
+def test_steps_and_their_rows_are_whole_numbers(option: str, value: Any) -> None:
+    options = {"steps": 1, option: value}
+    with pytest.raises(ValueError, match=f"{option} must be a whole number of at least 1, got {value}"):
+        OutlierDetector(small, **options).fit(np.eye(8))
+
+
+def test_what_diverges_is_refused() -> None:
+    def diverging(shape: tuple[int, int, int]) -> DenseAutoencoder:
+        net = small(shape)
+        torch.nn.init.constant_(next(net.parameters()), torch.nan)
+        return net
+
+    with pytest.raises(ValueError, match="scores of held-out rows are not finite: lower learning_rate"):
+        OutlierDetector(diverging, steps=2).fit(np.eye(8))
+
+
+def test_a_row_whose_score_is_no_number_is_flagged() -> None:
+    detector = OutlierDetector(small, steps=2, random_state=0).fit(np.eye(8))
+    rows = np.array([[0.5] * 8, [1e300] * 8])
+    assert np.isnan(detector.score_samples(rows)).tolist() == [False, True]
+    assert detector.predict(rows)[1] == -1
