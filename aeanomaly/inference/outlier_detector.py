@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import inspect
 from collections.abc import Callable
 from numbers import Integral
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import Self
 
 from aeanomaly import models, scores
@@ -23,6 +23,8 @@ from aeanomaly.evaluation.thresholds import conformal_rank, halves
 from aeanomaly.models.base import Autoencoder
 from aeanomaly.scores.base import Score
 from aeanomaly.training.running_loss import total
+
+T = TypeVar("T")
 
 _AT_ONCE = 1024  # rows that are scored at a time
 
@@ -37,9 +39,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     of them for that.
 
     Args:
-        net: name of a class of `aeanomaly.models`, made for the shape of the images; or whatever makes a net of that
-            shape, such as ``lambda shape: ConvolutionalAutoencoder(shape, code_size=8)``.
-        anomaly_score: name of a class of `aeanomaly.scores`, or whatever makes a score.
+        net: name of a class of `aeanomaly.models` that needs no more than the shape of the images; or whatever makes a
+            net of that shape, such as ``lambda shape: ConvolutionalAutoencoder(shape, code_size=8)``.
+        anomaly_score: name of a class of `aeanomaly.scores` that needs no argument, or whatever makes a score.
         image_shape: (C, H, W) of the images; None for features, which are an image of one row of pixels.
         steps: optimiser steps (Adam).
         batch_size: rows in each.
@@ -76,7 +78,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
 
         Raises:
             ValueError: for rows that are no numbers, too few of them, or not of ``image_shape``; for an alpha or share
-                outside (0, 1), or steps or rows in each that are no whole number of at least 1; if training diverges.
+                outside (0, 1), or steps or rows in each that are no whole number of at least 1; for a net or score that
+                cannot be made; if training diverges.
         """
         rows = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         for name in ("alpha", "val_fraction"):
@@ -85,21 +88,19 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         for name in ("steps", "batch_size"):
             if not _counts(getattr(self, name)):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)!r}")
-        shape = tuple(self.image_shape or (1, 1, rows.shape[1]))
-        if math.prod(shape) != rows.shape[1]:
-            raise ValueError(f"image_shape {shape} has {math.prod(shape)} pixels, the rows have {rows.shape[1]}")
+        shape = self._shape(rows.shape[1])
         generator = check_random_state(self.random_state)
         order = generator.permutation(len(rows))
         held_out = min(len(rows) - 1, max(1, round(self.val_fraction * len(rows))))
         # Held-out rows have no part in the ranges: new ones have none either, and leave them more often.
-        seen, axis = rows[order[held_out:]], None if self.image_shape else 0
+        seen, axis = rows[order[held_out:]], 0 if self.image_shape is None else None
         self.low_, self.range_ = seen.min(axis), np.ptp(seen, axis)
         self.range_ = np.where(self.range_ > 0, self.range_, 1)
         images = self._images(rows, shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.randint(2**31 - 1)))
-            net = _named("net", self.net, models)(shape)
-            score = _named("anomaly_score", self.anomaly_score, scores)()
+            net = _made("net", self.net, models, Autoencoder, image_shape=shape)
+            score = _made("anomaly_score", self.anomaly_score, scores, Score)
             self._train(net, images[order[held_out:]])
             self.detector_ = Detector(net, {"score": score}, {}).eval()
             self._calibrate(images[order[held_out:]], images[order[:held_out]])
@@ -134,6 +135,20 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             score.fit(detector.complete(detector.net(trained_on)).only(score.reads))
         detector.calibration("score").fit(detector.score("score", detector.complete(detector.net(held_out))))
 
+    def _shape(self, features: int) -> tuple[int, int, int]:
+        if self.image_shape is None:
+            return 1, 1, features
+        if np.shape(self.image_shape) != (3,) or not all(map(_counts, self.image_shape)):
+            raise ValueError(
+                "image_shape must be channels, height and width, three whole numbers of at least 1, such as "
+                f"(1, 28, 28), got {self.image_shape!r}"
+            )
+        channels, height, width = map(int, self.image_shape)
+        if channels * height * width != features:
+            pixels = f"{(channels, height, width)} has {channels * height * width} pixels"
+            raise ValueError(f"image_shape {pixels}, the rows have {features}")
+        return channels, height, width
+
     def _images(self, rows: NDArray[Any], shape: tuple[int, ...]) -> Tensor:
         scaled = (rows - self.low_) / self.range_  # in float64: of a time in seconds float32 has no minutes
         with np.errstate(over="ignore"):  # what lies too far out for float32 is flagged
@@ -144,7 +159,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         """(N,) anomaly scores with the sign changed: the lower, the more anomalous."""
         check_is_fitted(self)
         rows = validate_data(self, X, dtype=np.float64, reset=False)
-        images = self._images(rows, tuple(self.image_shape or (1, 1, rows.shape[1])))
+        images = self._images(rows, self._shape(rows.shape[1]))
         found = [self.detector_(piece)["score"].score for piece in images.split(_AT_ONCE)]
         return cast("NDArray[np.float64]", -torch.cat(found).double().numpy())
 
@@ -161,15 +176,37 @@ def _counts(value: object) -> bool:
     return isinstance(value, Integral) and int(value) >= 1
 
 
-def _named(option: str, given: str | Callable[..., Any], package: ModuleType) -> Callable[..., Any]:
-    """The class of a package by its name, or whatever else makes one.
+def _made(option: str, given: object, package: ModuleType, base: type[T], **known: object) -> T:
+    """What an option names, a class of a package, or makes, for the arguments that are known.
 
     Raises:
-        ValueError: if there is no such class.
+        ValueError: if there is no such class, or the arguments are not all that it needs, or it makes something else.
     """
-    if not isinstance(given, str):
-        return given
-    try:
-        return cast("Callable[..., Any]", getattr(package, given))
-    except AttributeError:
-        raise ValueError(f"{option}: there is no class {given!r} in {package.__name__}") from None
+    made: object
+    if isinstance(given, str):
+        kind = getattr(package, given, None)
+        if kind is None:
+            raise ValueError(f"{option}: there is no class {given!r} in {package.__name__}")
+        if not (isinstance(kind, type) and issubclass(kind, base) and not inspect.isabstract(kind)):
+            raise ValueError(
+                f"{option}: {package.__name__}.{given} is no {base.__name__}: give one of these, or a "
+                "function or class that makes one"
+            )
+        signature = inspect.signature(kind.__init__)
+        known = {name: value for name, value in known.items() if name in signature.parameters}
+        try:
+            signature.bind(None, **known)
+        except TypeError as error:
+            raise ValueError(
+                f"{option}: {given} is not made by its name alone ({error}): give a function, such as one that "
+                f"returns {given}(...)"
+            ) from None
+        made = kind(**known)
+    elif isinstance(given, nn.Module) or not callable(given):
+        what = f"an instance of {type(given).__name__}"
+        raise ValueError(f"{option}: {what} cannot be made anew for each fit: give a function or class that makes one")
+    else:
+        made = given(*known.values())
+    if not isinstance(made, base):
+        raise ValueError(f"{option}: what is given makes no {base.__name__}, but {type(made).__name__}")
+    return made

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from torch import nn
 
 from aeanomaly.inference.outlier_detector import OutlierDetector
 from aeanomaly.models.dense import DenseAutoencoder
@@ -115,6 +116,41 @@ def test_wrong_arguments() -> None:
         OutlierDetector(alpha=2).fit(rows)
 
 
+SQUARE = (1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"net": "MemoryAutoencoder"}, "net: MemoryAutoencoder is not made by its name alone .*'net'.*give a function"),
+        ({"net": "VariationalAutoencoder"}, "net: VariationalAutoencoder is not made by its name alone"),
+        ({"net": "Geometry"}, "net: aeanomaly.models.Geometry is no Autoencoder"),
+        ({"net": "Autoencoder"}, "net: aeanomaly.models.Autoencoder is no Autoencoder"),
+        ({"net": "base"}, "net: aeanomaly.models.base is no Autoencoder"),
+        ({"net": DenseAutoencoder(SQUARE)}, "net: an instance of DenseAutoencoder cannot be made anew for each fit"),
+        ({"net": nn.Flatten()}, "net: an instance of Flatten cannot"),
+        ({"net": lambda shape: None}, "net: what is given makes no Autoencoder, but NoneType"),
+        ({"anomaly_score": "Fusion"}, "anomaly_score: Fusion is not made by its name alone"),
+        ({"anomaly_score": KMeans()}, "anomaly_score: an instance of KMeans cannot"),
+        ({"image_shape": (8, 8)}, r"image_shape must be channels, height and width, .* got \(8, 8\)"),
+        ({"image_shape": (1, -8, -8)}, "image_shape must be"),
+        ({"image_shape": 64}, "image_shape must be"),
+        ({"image_shape": "abc"}, "image_shape must be"),
+    ],
+)
+def test_what_is_no_net_no_score_and_no_shape(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says) as raised:
+        OutlierDetector(**{"steps": 1, **options}).fit(digits()[0][:20])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("net", ["FeatureAutoencoder", "ContrastiveAutoencoder", "ConvolutionalAutoencoder"])
+def test_every_net_that_needs_no_more_than_the_shape_has_its_name(net: str) -> None:
+    rows = digits()[0][:20]
+    detector = OutlierDetector(net, image_shape=np.array(SQUARE), steps=1, batch_size=4, random_state=0)
+    assert detector.fit(rows).score_samples(rows).shape == (20,)
+
+
 @pytest.mark.parametrize("option", ["steps", "batch_size"])
 @pytest.mark.parametrize("value", [0, -1, 2.5, None])
 def test_steps_and_their_rows_are_whole_numbers(option: str, value: Any) -> None:
@@ -126,7 +162,7 @@ def test_steps_and_their_rows_are_whole_numbers(option: str, value: Any) -> None
 def test_what_diverges_is_refused() -> None:
     def diverging(shape: tuple[int, int, int]) -> DenseAutoencoder:
         net = small(shape)
-        torch.nn.init.constant_(next(net.parameters()), torch.nan)
+        nn.init.constant_(next(net.parameters()), torch.nan)
         return net
 
     with pytest.raises(ValueError, match="scores of held-out rows are not finite: lower learning_rate"):
