@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Integral
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,12 +21,11 @@ from aeanomaly import models, scores
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.evaluation.thresholds import conformal_rank, halves
 from aeanomaly.models.base import Autoencoder
+from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
 from aeanomaly.training.running_loss import total
 
-T = TypeVar("T")
-
-_AT_ONCE = 1024  # rows that are scored at a time
+_AT_ONCE = 1024  # rows that the net looks at, after training
 
 
 class OutlierDetector(OutlierMixin, BaseEstimator):
@@ -99,8 +98,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         images = self._images(rows, shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.randint(2**31 - 1)))
-            net = _made("net", self.net, models, Autoencoder, image_shape=shape)
-            score = _made("anomaly_score", self.anomaly_score, scores, Score)
+            net: Autoencoder = _made("net", self.net, models, Autoencoder, image_shape=shape)
+            score: Score = _made("anomaly_score", self.anomaly_score, scores, Score)
             self._train(net, images[order[held_out:]])
             self.detector_ = Detector(net, {"score": score}, {}).eval()
             self._calibrate(images[order[held_out:]], images[order[:held_out]])
@@ -132,8 +131,14 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             trained_on, calibrating = halves(held_out)
             held_out = calibrating if len(calibrating) else held_out
         if score.fitted_on is not None:
-            score.fit(detector.complete(detector.net(trained_on)).only(score.reads))
-        detector.calibration("score").fit(detector.score("score", detector.complete(detector.net(held_out))))
+            read = [output.only(score.reads).tensors() for output in self._outputs(trained_on)]
+            score.fit(Output.from_tensors({name: torch.cat([piece[name] for piece in read]) for name in read[0]}))
+        found = [detector.score("score", output) for output in self._outputs(held_out)]
+        detector.calibration("score").fit(torch.cat(found))
+
+    def _outputs(self, images: Tensor) -> Iterator[Output]:
+        """Those of all rows at once, with every layer, would take many times the memory of the rows."""
+        return map(self.detector_.output, images.split(_AT_ONCE))
 
     def _shape(self, features: int) -> tuple[int, int, int]:
         if self.image_shape is None:
@@ -176,13 +181,12 @@ def _counts(value: object) -> bool:
     return isinstance(value, Integral) and int(value) >= 1
 
 
-def _made(option: str, given: object, package: ModuleType, base: type[T], **known: object) -> T:
+def _made(option: str, given: object, package: ModuleType, base: type, **known: object) -> Any:
     """What an option names, a class of a package, or makes, for the arguments that are known.
 
     Raises:
         ValueError: if there is no such class, or the arguments are not all that it needs, or it makes something else.
     """
-    made: object
     if isinstance(given, str):
         kind = getattr(package, given, None)
         if kind is None:

@@ -19,6 +19,7 @@ from torch import nn
 
 from aeanomaly.inference.outlier_detector import OutlierDetector
 from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.outputs import Output
 from aeanomaly.scores.kmeans import KMeans
 
 
@@ -114,6 +115,28 @@ def test_wrong_arguments() -> None:
         OutlierDetector(image_shape=(1, 4, 4)).fit(rows)
     with pytest.raises(ValueError, match="alpha must lie between 0 and 1, got 2"):
         OutlierDetector(alpha=2).fit(rows)
+
+
+@pytest.mark.parametrize("score", ["KNN", "KMeans", "ReconstructionError"])
+def test_fit_looks_at_few_rows_at_once(score: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All layers of all rows would take many times their memory; what is found is the same."""
+    seen: list[int] = []
+
+    class Watched(DenseAutoencoder):
+        def forward(self, x: torch.Tensor) -> Output:
+            seen.append(len(x))
+            return super().forward(x)
+
+    rows = np.random.default_rng(0).uniform(size=(200, 6))
+    kept = []
+    for at_once in (1000, 16):
+        seen.clear()
+        monkeypatch.setattr("aeanomaly.inference.outlier_detector._AT_ONCE", at_once)
+        made = OutlierDetector(lambda shape: Watched(shape, (24,), 4), anomaly_score=score, steps=3, random_state=0)
+        made.set_params(batch_size=8).fit(rows)
+        kept.append(made.detector_.calibration("score").normal_scores)
+    assert max(seen) == 16
+    torch.testing.assert_close(*kept)
 
 
 SQUARE = (1, 8, 8)
