@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -42,23 +45,38 @@ def read_picture(content: bytes, geometry: Geometry) -> tuple[Tensor, tuple[int,
     Raises:
         PictureError: if it is empty, damaged, of a format that Pillow does not read, or one of several frames.
     """
-    try:
-        image = _opened(content)
-        turned = image.getexif().get(0x0112, 1) > 4  # the EXIF orientation; from 5 on, lying
-        size = image.size[::-1] if turned else image.size
-        # Cutting, to whole pixels of what was decoded, shall not move the picture against its mask.
-        mode, side = ("L", "RGB")[geometry.channels == 3], max(geometry.shape[1:]) * (1 + (geometry.fit == "crop"))
-        image.draft(mode, (side, side))
-        image = ImageOps.exif_transpose(image)
-        if image.mode in _DEEP:
-            image = _of_eight_bits(image)
-        pixels = np.array(_opaque(image, "white").convert(mode))
-    except PictureError:
-        raise
-    except Exception as error:  # whatever a decoder meets in a damaged file
-        raise PictureError(_reason(error)) from None
-    planes = torch.from_numpy(pixels).reshape(*pixels.shape[:2], geometry.channels).permute(2, 0, 1)
-    return _fitted(planes, geometry, "bilinear"), size
+    with _reasons():
+        return _read(_opened(content), geometry)
+
+
+def of_image(image: Image.Image, geometry: Geometry) -> Tensor:
+    """As `read_picture`, for an image that Pillow has opened or made, of whose frames the current one is meant.
+
+    Raises:
+        PictureError: if it is damaged, closed, or has no pixels.
+    """
+    with _reasons():
+        return _read(apart(image), geometry)[0]
+
+
+def apart(image: Image.Image) -> Image.Image:
+    """An upright copy of an image, which stays as it is whatever becomes of that.
+
+    That of a JPEG of which nothing but the head was read is another one like it: at what size it is decoded is then
+    decided as for a file.
+
+    Raises:
+        PictureError: as `of_image`.
+    """
+    with _reasons():
+        if isinstance(image, JpegImageFile) and image.tile and image.fp and image.tell() == 0:
+            image.fp.seek(0)
+            again = Image.open(io.BytesIO(image.fp.read()))
+            if (again.size, again.mode) == (image.size, image.mode):  # or else it has a `draft` of its own
+                return again
+        if 0 in image.size:
+            raise PictureError("has no pixels")
+        return ImageOps.exif_transpose(image)
 
 
 def read_mask(content: bytes, geometry: Geometry, size: tuple[int, int]) -> Tensor:
@@ -72,16 +90,12 @@ def read_mask(content: bytes, geometry: Geometry, size: tuple[int, int]) -> Tens
     Raises:
         PictureError: as for pictures, or if it has another size.
     """
-    try:
+    with _reasons():
         image = ImageOps.exif_transpose(_opened(content))
         if image.size != size:
             raise PictureError("is {}x{} pixels, but its picture {}x{}".format(*image.size, *size))
         plain = image if image.mode in (*_DEEP, "1", "L", "F") else _opaque(image, "black").convert("RGB")
         pixels = np.array(plain)
-    except PictureError:
-        raise
-    except Exception as error:  # whatever a decoder meets in a damaged file
-        raise PictureError(_reason(error)) from None
     marked = torch.from_numpy((pixels.reshape(*pixels.shape[:2], -1) != 0).any(-1).astype(np.uint8))
     return _fitted(marked.unsqueeze(0), geometry, "nearest-exact")[0]
 
@@ -94,6 +108,20 @@ def _opened(content: bytes) -> Image.Image:
     if frames > 1 and image.format != "MPO":  # a telephone's JPEG, with the same picture once more for other screens
         raise PictureError(f"has {frames} frames: save the one that is meant as a picture of its own")
     return image
+
+
+def _read(image: Image.Image, geometry: Geometry) -> tuple[Tensor, tuple[int, int]]:
+    turned = image.getexif().get(0x0112, 1) > 4  # the EXIF orientation; from 5 on, lying
+    size = image.size[::-1] if turned else image.size
+    # Cutting, to whole pixels of what was decoded, shall not move the picture against its mask.
+    mode, side = ("L", "RGB")[geometry.channels == 3], max(geometry.shape[1:]) * (1 + (geometry.fit == "crop"))
+    image.draft(mode, (side, side))
+    image = ImageOps.exif_transpose(image)
+    if image.mode in _DEEP:
+        image = _of_eight_bits(image)
+    pixels = np.array(_opaque(image, "white").convert(mode))
+    planes = torch.from_numpy(pixels).reshape(*pixels.shape[:2], geometry.channels).permute(2, 0, 1)
+    return _fitted(planes, geometry, "bilinear"), size
 
 
 def _of_eight_bits(image: Image.Image) -> Image.Image:
@@ -124,6 +152,17 @@ def _fitted(planes: Tensor, geometry: Geometry, how: str) -> Tensor:
         planes = planes[:, top : top + inner[0], left : left + inner[1]]
     size, smooth = (geometry.height, geometry.width), how == "bilinear"
     return interpolate(planes.unsqueeze(0), size, mode=how, antialias=smooth)[0].contiguous()
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Whatever a decoder meets in a damaged file, as a `PictureError`."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except Exception as error:
+        raise PictureError(_reason(error)) from None
 
 
 def _reason(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -16,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from aeanomaly.data.ahead import ahead
-from aeanomaly.data.pictures import Geometry, PictureError, read_picture
+from aeanomaly.data.pictures import Geometry, PictureError, of_image, read_picture
 from aeanomaly.data.plain_file import plain_file
 from aeanomaly.errors import UserError
 
@@ -70,7 +69,10 @@ def prepared(picture: Picture, geometry: Geometry) -> Tensor:
         levels = array[0] if array.dtype == np.uint8 else np.rint(array[0] * 255).astype(np.uint8)
         picture = Image.fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
     if isinstance(picture, Image.Image):
-        return _of_image(picture, geometry)
+        try:
+            return of_image(picture, geometry)
+        except PictureError as error:
+            raise UserError(f"a PIL image of mode {picture.mode} {error}") from None
     if isinstance(picture, (str, Path)):
         if Path(picture).is_dir():
             raise UserError(
@@ -84,16 +86,6 @@ def prepared(picture: Picture, geometry: Geometry) -> Tensor:
         except OSError as error:
             raise UserError(f"cannot read {picture}: {error.strerror or error}") from None
     raise UserError(f"an image is an array, a tensor, a PIL image or a path, not {type(picture).__name__}")
-
-
-def _of_image(image: Image.Image, geometry: Geometry) -> Tensor:
-    """As if it had been read from a file: TIFF keeps every mode and value as it is."""
-    stream = io.BytesIO()
-    try:
-        image.save(stream, "TIFF", exif=image.getexif())
-        return read_picture(stream.getvalue(), geometry)[0]
-    except (PictureError, OSError, KeyError) as error:
-        raise UserError(f"a PIL image of mode {image.mode} {error}") from None
 
 
 def with_axes(array: NDArray[Any], channels: int) -> NDArray[Any]:
