@@ -36,9 +36,10 @@ class AnomalyDetector:
     """Scores, p-values and decisions for images of any kind; `load` makes one from a checkpoint.
 
     Images are one or many of: arrays and tensors, (H, W), (C, H, W), (H, W, C) or with N in front, uint8 from 0 to 255
-    or floating-point from 0 to 1; PIL images; paths. A list may mix them, and sizes; a generator is read a batch at a
-    time. They are brought to the size that the net takes as its training pictures were; pictures and files also to its
-    channels, which arrays must have. Scores are computed in float32.
+    or floating-point from 0 to 1; PIL images; paths. A list may mix them, and sizes; a generator is read up to two
+    batches ahead of what is scored, and may fill one array again and again. They are brought to the size that the net
+    takes as its training pictures were; pictures and files also to its channels, which arrays must have. Of a PIL image
+    with frames the current one is meant. Scores are computed in float32.
 
     Args:
         detector: net, scores and calibration, in evaluation mode.

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from aeanomaly.data.ahead import ahead
-from aeanomaly.data.pictures import Geometry, PictureError, of_image, read_picture
+from aeanomaly.data.pictures import Geometry, PictureError, apart, of_image, read_picture
 from aeanomaly.data.plain_file import plain_file
 from aeanomaly.errors import UserError
 
@@ -25,6 +25,8 @@ Images: TypeAlias = "Picture | Iterable[Picture]"
 
 def batches(images: Images, geometry: Geometry, size: int) -> Iterator[Tensor]:
     """(B, C, H, W) batches of ``size`` images, uint8 or float32 in [0, 1], the last one perhaps smaller.
+
+    What an iterator yields is read up to two batches ahead.
 
     Raises:
         UserError: for what is no image, has other channels, or values out of range.
@@ -38,6 +40,8 @@ def batches(images: Images, geometry: Geometry, size: int) -> Iterator[Tensor]:
         images = list(array)
     elif isinstance(images, (str, Path, Image.Image)):
         images = [images]
+    if not isinstance(images, (list, tuple)) or len(set(map(id, images))) < len(images):
+        images = map(_own, images)
     pictures = ahead(lambda picture: prepared(picture, geometry), images, 2 * size)
     while piece := list(islice(pictures, size)):
         yield together(piece)
@@ -72,7 +76,7 @@ def prepared(picture: Picture, geometry: Geometry) -> Tensor:
         try:
             return of_image(picture, geometry)
         except PictureError as error:
-            raise UserError(f"a PIL image of mode {picture.mode} {error}") from None
+            raise _refusal(picture, error) from None
     if isinstance(picture, (str, Path)):
         if Path(picture).is_dir():
             raise UserError(
@@ -86,6 +90,24 @@ def prepared(picture: Picture, geometry: Geometry) -> Tensor:
         except OSError as error:
             raise UserError(f"cannot read {picture}: {error.strerror or error}") from None
     raise UserError(f"an image is an array, a tensor, a PIL image or a path, not {type(picture).__name__}")
+
+
+def _own(picture: Picture) -> Picture:
+    """A copy of what whoever yields it may fill anew, or move to its next frame, before a thread gets to it."""
+    if isinstance(picture, np.ndarray):
+        return picture.copy()
+    if isinstance(picture, Tensor):
+        return picture.detach().clone()
+    if isinstance(picture, Image.Image):
+        try:
+            return apart(picture)
+        except PictureError as error:
+            raise _refusal(picture, error) from None
+    return picture
+
+
+def _refusal(image: Image.Image, error: PictureError) -> UserError:
+    return UserError(f"a PIL image of mode {image.mode} {error}")
 
 
 def with_axes(array: NDArray[Any], channels: int) -> NDArray[Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import aeanomaly
 from aeanomaly import AnomalyDetector, UserError
@@ -93,6 +94,35 @@ def test_every_form_is_the_same_image(detector: AnomalyDetector, images: np.ndar
         assert detector.score(one) == pytest.approx(expected[:1], rel=1e-5)
 
 
+def test_a_generator_may_fill_one_buffer_again_and_again(run_dir: Path, images: np.ndarray) -> None:
+    """Threads get to an image when the generator is long at another one."""
+    detector = aeanomaly.load(run_dir, device="cpu", batch_size=10)
+    few = images[:25]
+    expected = detector.score(few)
+    buffer, tensor = np.empty_like(few[0]), torch.empty(few[0].shape, dtype=torch.uint8)
+    file = io.BytesIO()
+    first, *others = [Image.fromarray(image[0]) for image in few]
+    first.save(file, "TIFF", save_all=True, append_images=others)
+    frames = Image.open(file)
+    drawn = Image.new("L", (8, 8))
+
+    def filled(one: Any, fill: Callable[[np.ndarray], object]) -> Iterator[Any]:
+        for image in few:
+            fill(image)
+            yield one
+
+    forms: list[Any] = [
+        filled(buffer, lambda image: np.copyto(buffer, image)),
+        filled(tensor, lambda image: tensor.copy_(torch.from_numpy(image))),
+        filled(drawn, lambda image: drawn.paste(Image.fromarray(image[0]))),
+        ImageSequence.Iterator(frames),
+    ]
+    for form in forms:
+        assert detector.score(form) == pytest.approx(expected, rel=1e-5)
+    assert detector.score([frames] * 25) == pytest.approx(expected[[24]].repeat(25), rel=1e-5)
+    assert detector.score([first, *others]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_sizes_may_differ(detector: AnomalyDetector, images: np.ndarray) -> None:
     large = images[:3].repeat(4, 2).repeat(4, 3)  # each pixel 4 x 4
     expected = detector.score([Image.fromarray(image[0]) for image in large])
@@ -169,7 +199,7 @@ def test_a_checkpoint_without_maps_is_told_what_gives_them() -> None:
         detector.explain(np.zeros((8, 8), np.uint8))
 
 
-def test_a_generator_is_read_a_batch_at_a_time(run_dir: Path, images: np.ndarray) -> None:
+def test_a_generator_is_read_two_batches_ahead_at_most(run_dir: Path, images: np.ndarray) -> None:
     detector = aeanomaly.load(run_dir, device="cpu", batch_size=10)
     judged, most, given = 0, 0, 0
     judge = detector.judge_batch
