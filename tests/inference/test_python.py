@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import aeanomaly
+from aeanomaly.commands.fit.options import option
 from aeanomaly.errors import UserError
 from aeanomaly.inference.anomaly_detector import AnomalyDetector
 from tests.conftest import DEBUG, REPOSITORY
@@ -39,8 +41,8 @@ def test_fit_from_python(tmp_path: Path) -> None:
     config = Path(DEBUG)
     with pytest.raises(UserError, match=r"base\.yaml"):
         aeanomaly.fit(seed_everything=3)
-    small = {"trainer.max_epochs": 1, "trainer.default_root_dir": str(tmp_path)}
-    run = aeanomaly.fit(config, seed_everything=3, **small)
+    small = {"trainer.max_epochs": 1, "trainer.default_root_dir": tmp_path}
+    run = aeanomaly.fit(config, seed_everything=np.int64(3), **small)
     assert (run.status, run.record["seed"]) == ("ok", 3)
     assert run.path == tmp_path / "lightning_logs" / "version_0"
     assert aeanomaly.load(run.path).score(np.zeros((8, 8), np.uint8)).shape == (1,)
@@ -48,3 +50,41 @@ def test_fit_from_python(tmp_path: Path) -> None:
         aeanomaly.fit(config, nothing=3)
     with pytest.raises(UserError, match="there is no file"):
         aeanomaly.fit([config, tmp_path / "nowhere.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        (np.int64(3), "3"),
+        (np.float32(0.5), "0.5"),
+        (np.bool_(True), "true"),
+        (np.arange(3), "[0, 1, 2]"),
+        (np.array(2), "2"),
+        (torch.tensor([1, 2]), "[1, 2]"),
+        (Path("some") / "place", "some/place"),
+        ([Path("place")], '["place"]'),
+        (range(3, 0, -1), "[3, 2, 1]"),
+        ({"b", "a"}, '["a", "b"]'),
+        ((1, np.int8(2)), "[1, 2]"),
+        ({"size": np.uint8(4)}, '{"size": 4}'),
+        (None, "null"),
+        (np.str_("text"), "text"),
+    ],
+)
+def test_what_an_override_may_be(value: Any, word: str) -> None:
+    assert option("some.key", value) == f"--some.key={word}"
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(object(), "object is no value"), ([1, {1j}], "complex is no value"), ({(1, 2): 3}, "keys must be str")],
+)
+def test_what_an_override_may_not_be(value: Any, says: str) -> None:
+    with pytest.raises(UserError, match=f"some.key: {says}.*; give numbers, text, or lists"):
+        option("some.key", value)
+
+
+@pytest.mark.parametrize("config", [None, 3, [None], b"configs"])
+def test_what_a_config_may_not_be(config: Any) -> None:
+    with pytest.raises(UserError, match=r"fit: config is the path of a YAML file, or several, not (NoneType|int)"):
+        aeanomaly.fit(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,28 @@ def option(key: str, value: Any) -> str:
     """One word of the command line that sets a key, such as ``--model.net.code_size=5``.
 
     JSON is YAML; a string stays bare, because an option that wants a string would keep the quotes.
+
+    Raises:
+        UserError: if the value is none that YAML has, nor an array, a path, a range or a set of such.
     """
-    return f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+    try:
+        bare = isinstance(value, (str, os.PathLike))
+        return f"--{key}={os.fspath(value) if bare else json.dumps(value, default=_plain)}"
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}: {error}; give numbers, text, or lists and dictionaries of these") from None
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for, as something that it has."""
+    if hasattr(value, "tolist"):  # numbers and arrays of numpy, tensors
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, range):
+        return list(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)  # the order of a set of words is another one in each process
+    raise TypeError(f"{type(value).__name__} is no value of a configuration")
 
 
 def complete_options(command: str, options: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,15 @@ def fit(config: str | Path | Sequence[str | Path] = (), **overrides: Any) -> Run
     Args:
         config: a YAML file, or several to stack; none if the overrides say everything.
         overrides: options by their dotted keys: ``fit("configs/debug.yaml", seed_everything=3,
-            **{"model.net.code_size": 4})``.
+            **{"model.net.code_size": 4})``. Numbers and arrays of numpy, paths, ranges and sets are taken, too.
 
     Raises:
         UserError: for a mistake in the configuration, or one that leaves no run to read.
     """
-    files = [config] if isinstance(config, (str, Path)) else config
+    files: list[Any] = [config] if isinstance(config, str) or not isinstance(config, Iterable) else [*config]
+    for file in files:
+        if not isinstance(file, (str, Path)):
+            raise UserError(f"fit: config is the path of a YAML file, or several, not {type(file).__name__}")
     words = [word for file in files for word in ("--config", str(file))]
     words += [option(key, value) for key, value in overrides.items()]
     cli = run("fit", words)
