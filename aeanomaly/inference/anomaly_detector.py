@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -19,6 +20,7 @@ from aeanomaly.evaluation.detector import Detector, Judgement
 from aeanomaly.evaluation.discoveries import discoveries
 from aeanomaly.inference.images import Images, batches
 from aeanomaly.inference.restoring import restore
+from aeanomaly.runs.reading import Run
 
 # Of a batch of images: 4 MiB of float32 stay in the cache of a processor, which costs a convolutional net a fifth less.
 _NUMBERS_AT_ONCE = {"cpu": 2**20, "cuda": 2**24}
@@ -45,7 +47,7 @@ class AnomalyDetector:
         detector: net, scores and calibration, in evaluation mode.
         image_shape: (C, H, W) that the net takes.
         fit: how pictures of another shape are brought to it, see `aeanomaly.data.pictures.Geometry`.
-        device: where to compute, such as ``cpu`` or ``cuda``; ``auto`` for a GPU if there is one.
+        device: where to compute, such as ``cpu`` or ``cuda``; ``auto`` or None for a GPU if there is one.
         batch_size: images at a time; None for what suits their size and the device.
 
     Attributes:
@@ -54,7 +56,7 @@ class AnomalyDetector:
             else the first.
 
     Raises:
-        UserError: if there is no such device.
+        UserError: if there is no such device, or the batch size is no whole number of at least 1.
     """
 
     def __init__(
@@ -62,9 +64,11 @@ class AnomalyDetector:
         detector: Detector,
         image_shape: tuple[int, int, int],
         fit: Literal["resize", "crop"] = "resize",
-        device: str = "auto",
+        device: str | torch.device | None = "auto",
         batch_size: int | None = None,
     ) -> None:
+        if batch_size is not None and not (isinstance(batch_size, Integral) and batch_size >= 1):
+            raise UserError(f"batch_size must be a whole number of at least 1, or None, got {batch_size!r}")
         self.device = _device(device)
         self.detector = detector.eval().to(self.device)
         self.image_shape = image_shape
@@ -170,9 +174,9 @@ class AnomalyDetector:
 
 
 def load(
-    path: str | Path,
+    path: str | Path | Run,
     *,
-    device: str = "auto",
+    device: str | torch.device | None = "auto",
     batch_size: int | None = None,
     allow_import: Sequence[str] = (),
 ) -> AnomalyDetector:
@@ -182,26 +186,29 @@ def load(
     torchvision and lightning, or from packages and modules in ``allow_import``.
 
     Args:
-        path: of the checkpoint or of the run.
+        path: of the checkpoint or of the run; or a run itself, which `aeanomaly.fit` gives back.
         device: see `AnomalyDetector`.
         batch_size: see `AnomalyDetector`.
         allow_import: such as ``["my_nets", "sklearn"]``.
 
     Raises:
-        UserError: if there is no checkpoint, it cannot be used, or there is no such device.
+        UserError: if there is no checkpoint, it cannot be used, or as `AnomalyDetector`.
     """
-    restored = restore(Path(path), allow_import)
+    place = path.path if isinstance(path, Run) else path
+    if not isinstance(place, (str, Path)):
+        raise UserError(f"load takes a run, or the path of a run or a checkpoint, not {type(place).__name__}")
+    restored = restore(Path(place), allow_import)
     fit: dict[str, Any] = {"fit": restored.images["fit"]} if "fit" in restored.images else {}
     return AnomalyDetector(restored.detector, restored.image_shape, **fit, device=device, batch_size=batch_size)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
+def _device(name: str | torch.device | None) -> torch.device:
+    if name in ("auto", None):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # "meta" has no numbers
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         reason = "there are cpu, cuda, cuda:1, ..." if reason.startswith("Expected one of") else reason
         raise UserError(f"there is no device {name!r} here: {reason}") from None

@@ -22,6 +22,8 @@ from aeanomaly.errors import UserError
 Picture: TypeAlias = "NDArray[Any] | Tensor | Image.Image | str | Path"
 Images: TypeAlias = "Picture | Iterable[Picture]"
 
+_WANTED = "an image is an array, a tensor, a PIL image or a path"
+
 
 def batches(images: Images, geometry: Geometry, size: int) -> Iterator[Tensor]:
     """(B, C, H, W) batches of ``size`` images, uint8 or float32 in [0, 1], the last one perhaps smaller.
@@ -35,11 +37,13 @@ def batches(images: Images, geometry: Geometry, size: int) -> Iterator[Tensor]:
         array = with_axes(_numpy(images), geometry.channels)
         if array.shape[2:] == geometry[:2]:
             for start in range(0, len(array), size):
-                yield torch.from_numpy(np.ascontiguousarray(checked(array[start : start + size])))
+                yield _tensor(checked(array[start : start + size]))
             return
         images = list(array)
     elif isinstance(images, (str, Path, Image.Image)):
         images = [images]
+    if not isinstance(images, Iterable):
+        raise UserError(f"{_WANTED}, or several of these, not {type(images).__name__}")
     if not isinstance(images, (list, tuple)) or len(set(map(id, images))) < len(images):
         images = map(_own, images)
     pictures = ahead(lambda picture: prepared(picture, geometry), images, 2 * size)
@@ -65,7 +69,7 @@ def prepared(picture: Picture, geometry: Geometry) -> Tensor:
         if len(array) != 1:
             raise UserError(f"an array of {list(picture.shape)} among others holds several images: give each alone")
         if array.shape[2:] == geometry[:2]:
-            return torch.from_numpy(np.ascontiguousarray(array[0]))
+            return _tensor(array[0])
     if geometry.channels not in (1, 3):
         raise UserError(f"the net takes arrays of {geometry.channels} channels and {list(geometry[:2])} pixels only")
     if isinstance(picture, (np.ndarray, Tensor)):
@@ -89,7 +93,13 @@ def prepared(picture: Picture, geometry: Geometry) -> Tensor:
             raise UserError(f"{picture} {error}") from None
         except OSError as error:
             raise UserError(f"cannot read {picture}: {error.strerror or error}") from None
-    raise UserError(f"an image is an array, a tensor, a PIL image or a path, not {type(picture).__name__}")
+        except ValueError as error:
+            raise UserError(f"{str(picture)!r} is no path: {error}") from None
+    raise UserError(f"{_WANTED}, not {type(picture).__name__}")
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # a copy only of what is not so
 
 
 def _own(picture: Picture) -> Picture:

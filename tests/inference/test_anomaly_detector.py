@@ -15,13 +15,18 @@ from PIL import Image, ImageSequence
 
 import aeanomaly
 from aeanomaly import AnomalyDetector, UserError
+from aeanomaly.data.pictures import Geometry
 from aeanomaly.data.sources.digits import Digits
 from aeanomaly.evaluation.detector import Detector
+from aeanomaly.inference.images import batches, prepared
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.runs.finding import find_checkpoint
+from aeanomaly.runs.reading import read_run
 from aeanomaly.scores.fusion import Fusion
 from aeanomaly.scores.kmeans import KMeans
 from aeanomaly.scores.reconstruction import ReconstructionError
+
+GREY = Geometry(8, 8, "resize", 1)
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +154,9 @@ def test_sizes_may_differ(detector: AnomalyDetector, images: np.ndarray) -> None
         (str(Path(__file__).parent), r"inference is a folder: give .* sorted\(pathlib.Path\(.*\).rglob\('\*.png'\)\)"),
         ([Path(__file__).parent], "inference is a folder"),
         (Path(__file__), "test_anomaly_detector.py is no picture"),
+        (5, "an image is an array, a tensor, a PIL image or a path, or several of these, not int"),
+        (None, "or several of these, not NoneType"),
+        ("a\0b", r"'a\\x00b' is no path: embedded null"),
     ],
 )
 def test_what_is_no_image(detector: AnomalyDetector, images: Any, says: str) -> None:
@@ -161,6 +169,35 @@ def test_unknown_names(detector: AnomalyDetector, run_dir: Path, images: np.ndar
         detector.score(images, "kmean")
     with pytest.raises(UserError, match="there is no device 'cuba'"):
         aeanomaly.load(run_dir, device="cuba")
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "4"])
+def test_a_batch_has_a_whole_number_of_images(run_dir: Path, size: Any) -> None:
+    with pytest.raises(UserError, match=f"batch_size must be a whole number of at least 1, or None, got '?{size}"):
+        aeanomaly.load(run_dir, device="cpu", batch_size=size)
+
+
+def test_what_load_takes(run_dir: Path) -> None:
+    automatic = aeanomaly.load(run_dir).device
+    assert aeanomaly.load(read_run(run_dir), device=None).device == automatic
+    assert aeanomaly.load(str(run_dir), device=torch.device("cpu"), batch_size=np.int64(4)).device.type == "cpu"
+    with pytest.raises(UserError, match=r"there is no device 1\.5 here"):
+        aeanomaly.load(run_dir, device=1.5)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="load takes a run, or the path of a run or a checkpoint, not NoneType"):
+        aeanomaly.load(None)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"there is no run or checkpoint 'a\\x00b'"):
+        aeanomaly.load("a\0b")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_may_not_be_written_to_is_copied(images: np.ndarray, several: bool) -> None:
+    """PyTorch knows no tensors that are read only, and warns."""
+    kept = images[:3].copy()
+    for writeable in (True, False):
+        kept.setflags(write=writeable)
+        (batch,) = batches(kept, GREY, 3) if several else [prepared(kept[0], GREY)]
+        assert (batch.data_ptr() == kept.ctypes.data) == writeable
+        assert np.array_equal(batch.numpy().reshape(-1, 1, 8, 8), kept if several else kept[:1])
 
 
 def test_a_score_made_of_others_is_the_main_one() -> None:

@@ -46,6 +46,7 @@ def test_fit_from_python(tmp_path: Path) -> None:
     assert (run.status, run.record["seed"]) == ("ok", 3)
     assert run.path == tmp_path / "lightning_logs" / "version_0"
     assert aeanomaly.load(run.path).score(np.zeros((8, 8), np.uint8)).shape == (1,)
+    assert aeanomaly.load(run).detector.state_dict().keys() == aeanomaly.load(run.path).detector.state_dict().keys()
     with pytest.raises(UserError, match="there is no option --nothing"):
         aeanomaly.fit(config, nothing=3)
     with pytest.raises(UserError, match="there is no file"):
