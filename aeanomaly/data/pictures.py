@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -74,6 +75,8 @@ def apart(image: Image.Image) -> Image.Image:
             again = Image.open(io.BytesIO(image.fp.read()))
             if (again.size, again.mode) == (image.size, image.mode):  # or else it has a `draft` of its own
                 return again
+        if isinstance(image, ImageFile) and image.tile and image.fp is None:
+            raise PictureError("was closed before it was decoded: call its load() first")
         if 0 in image.size:
             raise PictureError("has no pixels")
         return ImageOps.exif_transpose(image)

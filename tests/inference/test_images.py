@@ -104,7 +104,7 @@ def odd_exif() -> Image.Image:
     ("make", "says"),
     [
         (lambda: Image.new("RGB", (0, 9)), "of mode RGB has no pixels"),
-        (closed, "of mode P is damaged .*closed"),
+        (closed, r"of mode P was closed before it was decoded: call its load\(\) first"),
         (odd_exif, "of mode RGB is damaged"),
         (lambda: noise(0).convert("F"), "of mode F has floating point values"),
         (lambda: Image.open(io.BytesIO(FILES["jpeg"]()[:5000])), "of mode RGB is damaged .*truncated"),
