@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from aeanomaly.errors import UserError, suggestion
@@ -43,9 +44,14 @@ class CommandParser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
         self.command = command
+        self._words: Sequence[str] = ()
 
     def error(self, message: str) -> NoReturn:
         """Raise a `UserError` instead of printing the usage and leaving."""
+        if without := re.match(r"argument (--[\w-]+): expected one argument", message):
+            given = next((after for word, after in pairwise(self._words) if word == without[1]), "")
+            value = given if re.match(r"-[^-]", given) else "VALUE"
+            message = f"{without[1]} needs a value; one that begins with - is given as {without[1]}={value}"
         raise UserError(f"{self.command}: {message}; `{self.prog} --help` lists the options")
 
     def add_allow_import(self) -> None:
@@ -61,7 +67,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, which would take an empty word for the current folder where a path is wanted."""
-        for before, word in zip(["", *(args or [])], args or [], strict=False):
+        self._words = args or []
+        for before, word in pairwise(["", *self._words]):
             if word == "" or re.fullmatch(r"--[\w-]+=", word):
                 option = word.rstrip("=") or (before if before.startswith("--") else "")
                 self.error(_EMPTY.format(f"the value of {option}" if option else "something"))

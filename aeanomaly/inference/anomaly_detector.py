@@ -208,8 +208,8 @@ def _device(name: str | torch.device | None) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # "meta" has no numbers
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:
+        reason = str(error).splitlines()[0].partition(". ")[0]  # more is for whoever builds torch
         reason = "there are cpu, cuda, cuda:1, ..." if reason.startswith("Expected one of") else reason
         raise UserError(f"there is no device {name!r} here: {reason}") from None
     return device

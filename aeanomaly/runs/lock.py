@@ -72,7 +72,9 @@ def hold_file(path: Path, who: str) -> FileLock:
 
 
 def let_go(lock: FileLock) -> None:
-    """End what `hold_file` began, and leave no file of the lock."""
+    """End what `hold_file` began, unless it has ended, and leave no file of the lock."""
+    if not lock.is_locked:
+        return
     with suppress(OSError):
         Path(lock.lock_file).unlink(missing_ok=True)  # while it is held, so that nobody loses it
     lock.release()

@@ -30,7 +30,7 @@ def run_export(args: argparse.Namespace) -> None:
         UserError: see the command; nothing is written then.
     """
     checkpoint: Path = args.ckpt_path
-    detector, shape, _ = restore(checkpoint, args.allow_import)
+    detector, shape, said = restore(checkpoint, args.allow_import)
     run = run_of_checkpoint(checkpoint)
     out: Path = args.out or (run or checkpoint.parent) / f"model{SUFFIXES[args.format]}"
     images, which = _images_to_check(run, shape)
@@ -39,7 +39,7 @@ def run_export(args: argparse.Namespace) -> None:
     graph = Graph(detector, args.scores, _mapped(detector, shape) if args.maps else None)
     about = {
         "aeanomaly": aeanomaly.__version__,
-        "images": {"type": args.input, "shape": list(images.shape[1:])},
+        "images": {"type": args.input, "shape": list(images.shape[1:]), "fit": said.get("fit", "resize")},
         "thresholds": {name: detector.threshold_values(name) for name in graph.names},
     }
     memory, differences = _write(graph, detector, images, about, args.format, out)

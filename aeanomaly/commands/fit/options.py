@@ -10,7 +10,7 @@ from typing import Any
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
-from aeanomaly.runs.finding import run_of_checkpoint
+from aeanomaly.runs.finding import find_checkpoint, run_of_checkpoint
 
 
 def option(key: str, value: Any) -> str:
@@ -44,7 +44,8 @@ def _plain(value: Any) -> Any:
 def complete_options(command: str, options: list[str]) -> list[str]:
     """Check the files that are named, and find the config of a checkpoint given without one.
 
-    ``--ckpt_path`` alone is enough: the config of the run that wrote the checkpoint lies beside it.
+    ``--ckpt_path`` alone is enough: the config of the run that wrote the checkpoint lies beside it. To all but ``fit``
+    it may name a run, which stands for the checkpoint that was tested.
 
     Raises:
         UserError: if a file is missing or no YAML, or there is no checkpoint to evaluate, or no config beside it.
@@ -60,10 +61,11 @@ def complete_options(command: str, options: list[str]) -> list[str]:
     configs = [read_config(Path(config)) for config in given.config]
     for checkpoint in given.ckpt_path:
         if Path(checkpoint).is_dir():
+            if command != "fit":
+                continue
             inside = Path(checkpoint, "checkpoints")
             example = (inside if inside.is_dir() else Path(checkpoint)) / "last.ckpt"
-            pictures = "; for pictures of your own, name them by --images" if command == "predict" else ""
-            raise UserError(f"--ckpt_path: {checkpoint!r} is a folder, name a checkpoint such as {example}{pictures}")
+            raise UserError(f"--ckpt_path: {checkpoint!r} is a folder, name a checkpoint such as {example}")
         if not Path(checkpoint).is_file():
             raise UserError(f"--ckpt_path: there is no file {checkpoint!r}")
     if given.show:  # and run nothing
@@ -71,6 +73,9 @@ def complete_options(command: str, options: list[str]) -> list[str]:
     named = [*(config["ckpt_path"] for config in configs if "ckpt_path" in config), *given.ckpt_path]
     if command != "fit" and not (named and named[-1]):  # it would be a net with random weights
         raise UserError(f"{command} needs --ckpt_path PATH, the checkpoint of a trained run")
+    if given.ckpt_path and Path(given.ckpt_path[-1]).is_dir():
+        given.ckpt_path.append(str(find_checkpoint(Path(given.ckpt_path[-1]))))
+        options = [*options, option("ckpt_path", given.ckpt_path[-1])]  # of several the last one counts
     if given.ckpt_path and not configs:
         run = run_of_checkpoint(Path(given.ckpt_path[-1]))
         if run is None or not (run / "config.yaml").is_file():

@@ -25,7 +25,8 @@ the size and channels that it was trained on. A row for each picture: path, and 
 
 _EPILOG = """\
 The file is written under another name and gets its own when it is complete. What an interrupted or failed command has
-scored is kept beside it, in FILE.partial-*; the same command with --resume goes on from there.
+scored is kept beside it, in FILE.partial-*; the same command with --resume goes on from there. Pictures that were
+changed meanwhile are scored anew, and those that are gone have no row.
 
 In a CSV, a path that a spreadsheet would take for a formula (it begins with = + - @) stands after an apostrophe.
 

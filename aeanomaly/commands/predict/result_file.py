@@ -6,7 +6,7 @@ import csv
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aeanomaly.errors import UserError
+from aeanomaly.runs.files import written_whole
 from aeanomaly.runs.lock import hold_file, let_go
 
 _TEXT: dict[str, Any] = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # paths are any bytes
@@ -27,10 +28,11 @@ class ResultFile:
         path: of the result, ``.csv`` or ``.parquet``.
         columns: the first is text, those with an ``@`` are decisions, the others are numbers.
         origin: what the rows come from; the rows of another origin are never taken for these.
-        resume: whether to keep the rows that an earlier try has left.
+        there: first cell and version of each row to come. A row that an earlier try has left is kept if both are its
+            own: what was changed since is done anew, what is gone has no row. By default none is kept.
 
     Attributes:
-        partial: where the rows are until then, as CSV.
+        partial: where the rows are until then, as CSV whose last column is the version.
         done: the first cell of each row that was kept.
         count: number of rows.
         above: number of rows with a 1, for each column of decisions.
@@ -39,36 +41,46 @@ class ResultFile:
         UserError: if the place cannot be written to, or another process is about to.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], origin: Sequence[str], resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        origin: Sequence[str],
+        there: Iterable[tuple[str, str]] | None = None,
+    ) -> None:
         self.path, self.columns = path, list(columns)
         mark = hashlib.sha256("\0".join([*origin, *columns]).encode(errors="surrogateescape")).hexdigest()[:12]
         self.partial = path.with_name(f"{path.name}.partial-{mark}")
-        self._whole = self.partial  # what becomes the result
+        self._added: list[Iterable[str]] = []  # cells of columns that only the result has
         self.done: set[str] = set()
         self.count, self.above = 0, dict.fromkeys([name for name in columns if "@" in name], 0)
         with _writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = hold_file(path, "prediction")
             try:
-                self._begin(resume)
+                self._begin(there)
             except BaseException:
                 let_go(self._lock)
                 raise
 
-    def _begin(self, resume: bool) -> None:
-        """Write the partial file anew, because the last row that was kept may have been cut short."""
+    def _begin(self, there: Iterable[tuple[str, str]] | None) -> None:
+        """Write the partial file anew, with the rows that are still right; the last one may have been cut short."""
+        if there is not None and (left := {row[0]: row[-1] for row in self._kept()}):
+            self.done = {name for name, version in there if left.get(name) == version}
         renewed = self.partial.with_name(f"{self.partial.name}.new")
         self._stream = renewed.open("w", **_TEXT)
         self._rows = csv.writer(self._stream, lineterminator="\n")
-        self._rows.writerow(self.columns)
-        for row in self._kept() if resume and self.partial.is_file() else ():
-            self.add([row])
-            self.done.add(row[0])
+        self._rows.writerow([*self.columns, "version"])
+        for row in self._kept() if self.done else ():
+            if row[0] in self.done:
+                self.add([row])
         self._stream.flush()
         renewed.replace(self.partial)
 
     def _kept(self) -> Iterator[list[str]]:
-        """The whole rows of the partial file."""
+        """The whole rows of the partial file, if there is one."""
+        if not self.partial.is_file():
+            return
         with self.partial.open("rb") as tail:
             tail.seek(-1, 2)
             cut = tail.read() != b"\n"
@@ -78,12 +90,12 @@ class ResultFile:
             row = next(rows, None)
             while row is not None:
                 following = next(rows, None)
-                if len(row) == len(self.columns) and not (cut and following is None):
+                if len(row) == len(self.columns) + 1 and not (cut and following is None):
                     yield row
                 row = following
 
     def add(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Write rows, which are there even if the process is killed after this.
+        """Write rows, each with its version at the end, which are there even if the process is killed after this.
 
         Raises:
             UserError: if the disk is full, or gone.
@@ -105,49 +117,47 @@ class ResultFile:
             return np.fromiter((float(row[at]) for row in rows), np.float64, self.count)
 
     def extend(self, name: str, cells: Iterable[str]) -> None:
-        """Add a last column to the result, with a cell for each row. The rows kept for another try are without it.
-
-        Raises:
-            UserError: if the disk is full, or gone.
-        """
-        self._whole = self.partial.with_name(f"{self.partial.name}.whole")
-        with _writing(self._whole), self.partial.open(**_TEXT) as source, self._whole.open("w", **_TEXT) as target:
-            rows, extended = csv.reader(source), csv.writer(target, lineterminator="\n")
-            extended.writerow([*next(rows), name])
-            extended.writerows([*row, cell] for row, cell in zip(rows, cells, strict=True))
+        """Add a last column to the result, with a cell for each row. The rows kept for another try are without it."""
         self.columns.append(name)
+        self._added.append(cells)
+
+    def _result(self) -> Iterator[list[str]]:
+        """The rows of the result, without their versions."""
+        with self.partial.open(**_TEXT) as stream:
+            rows = csv.reader(stream)
+            next(rows)
+            for row, *more in zip(rows, *self._added, strict=True):
+                yield [*row[:-1], *more]
 
     def leave(self) -> None:
         """Leave the rows for another try; where there is none, no file."""
         try:
             with suppress(OSError):  # on a full disk it fails once more, and it was said
                 self._stream.close()
-            if self._whole != self.partial:
-                self._whole.unlink(missing_ok=True)
             if not self.count:
                 self.partial.unlink(missing_ok=True)
         finally:
             let_go(self._lock)
 
     def finish(self) -> None:
-        """Give the result its name.
+        """Write the result under its name; where that fails, `leave` the rows.
 
         Raises:
             UserError: if the place cannot be written to.
         """
         try:
-            with _writing(self.path):
+            with written_whole(self.path) as whole:
                 self._stream.close()
                 if self.path.suffix == ".parquet":
-                    whole = self.partial.with_name(f"{self.partial.name}.new")
                     self._to_parquet(whole)
-                    whole.replace(self.path)
                 else:
-                    self._whole.replace(self.path)
-                for rest in (self._whole, self.partial):
-                    rest.unlink(missing_ok=True)
-        finally:
-            let_go(self._lock)
+                    with whole.open("w", **_TEXT) as stream:
+                        csv.writer(stream, lineterminator="\n").writerows(chain([self.columns], self._result()))
+            self.partial.unlink(missing_ok=True)
+        except BaseException:
+            self.leave()
+            raise
+        let_go(self._lock)
 
     def _to_parquet(self, target: Path) -> None:
         import pyarrow
@@ -156,9 +166,8 @@ class ResultFile:
         first, *numbers = self.columns
         kinds = {name: pyarrow.bool_() if "@" in name else pyarrow.float32() for name in numbers}
         schema = pyarrow.schema({first: pyarrow.string(), **kinds})
-        with self._whole.open(**_TEXT) as stream, parquet.ParquetWriter(target, schema) as writer:
-            rows = csv.reader(stream)
-            next(rows)
+        rows = self._result()
+        with parquet.ParquetWriter(target, schema) as writer:
             while piece := list(islice(rows, _ROWS_AT_ONCE)):
                 cells: list[Iterable[Any]] = list(zip(*piece, strict=True))
                 texts = [cell.encode(errors="surrogateescape").decode(errors="replace") for cell in cells[0]]

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 class _Picture(NamedTuple):
     name: str
+    version: str
     pixels: Tensor | None  # (C, H, W)
     reason: str = ""  # why there are none
 
@@ -54,16 +55,17 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
         choose_threshold(detector, args.threshold)
         heat_maps = _heat_maps(args.heatmaps, detector, listing)
         judge = heat_maps.judge_and_draw if heat_maps else lambda names, images: detector.judge_batch(images)
-        names, read, count = _source(listing, detector)
+        names, version, read, count = _source(listing, detector)
         cell = harmless if args.out.suffix == ".csv" else str
         # Whatever makes a row another one, were it written anew.
         origin = [hashlib.sha256(checkpoint.read_bytes()).hexdigest(), *listing.words]
         origin += [f"heat maps in {heat_maps.folder}"] if heat_maps else []  # no row of a picture that has none
-        table = ResultFile(args.out, columns(detector), origin, args.resume)
+        there = ((cell(name), version(name)) for name in names()) if args.resume else None
+        table = ResultFile(args.out, columns(detector), origin, there)
         kept = table.count
         if args.resume and not kept:
             print(f"Nothing to resume: no rows of these pictures and this checkpoint wait for {args.out}", flush=True)
-        todo = (name for name in names if cell(name) not in table.done)
+        todo = (name for name in names() if cell(name) not in table.done)
         skipped = 0
         try:
             with _bar() as bar, closing(ahead(read, todo, 2 * detector.batch_size)) as decoded:
@@ -75,11 +77,11 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
                         if picture.reason:
                             skipped += 1
                             bar.console.print(f"skipped: {picture.reason}", soft_wrap=True)
-                    whole = [(name, pixels) for name, pixels, _ in piece if pixels is not None]
+                    whole = [(name, version, pixels) for name, version, pixels, _ in piece if pixels is not None]
                     if whole:
-                        paths, pixels = zip(*whole, strict=True)
+                        paths, versions, pixels = zip(*whole, strict=True)
                         judged = judge(paths, together(list(pixels)))
-                        table.add(list(zip(map(cell, paths), *cells(judged), strict=True)))
+                        table.add(list(zip(map(cell, paths), *cells(judged), versions, strict=True)))
                     bar.advance(task, len(piece))
             if not table.count:
                 raise UserError(f"none of the {count:,} pictures can be read")
@@ -88,6 +90,7 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
                 said.append(add_discoveries(table, detector, args.false_discovery_rate))
             if args.drift:
                 said.append(look_for_drift(table, detector))
+            table.finish()
         except BaseException as ending:
             table.leave()
             kept_rows = f"{table.count:,} rows are kept in {table.partial}; --resume goes on" if table.count else ""
@@ -96,7 +99,6 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
             elif kept_rows:
                 print(kept_rows, file=sys.stderr)
             raise
-        table.finish()
         again = f", {kept:,} before" if kept else ""
         print(f"Scored: {table.count - kept:,} images in {time.perf_counter() - started:.1f} s{again}")
         if skipped:
@@ -134,17 +136,25 @@ def cells(judged: dict[str, Judgement]) -> Iterator[list[str]]:
             yield [str(int(flag)) for flag in flags.tolist()]
 
 
-def _source(listing: Listing, detector: AnomalyDetector) -> tuple[Iterable[str], Callable[[str], _Picture], int]:
-    """The names of all images, what reads one, and how many there are."""
+class _Source(NamedTuple):
+    names: Callable[[], Iterator[str]]  # of all images, anew each time
+    version: Callable[[str], str]  # which changes when an image of that name does
+    read: Callable[[str], _Picture]
+    length: int
+
+
+def _source(listing: Listing, detector: AnomalyDetector) -> _Source:
     if listing.array is None:
 
         def read(name: str) -> _Picture:
+            version = _version(name)  # before it is read: a file that is changed meanwhile is another next time
             try:
-                return _Picture(name, prepared(name, detector.geometry))
+                return _Picture(name, version, prepared(name, detector.geometry))
             except UserError as error:
-                return _Picture(name, None, str(error))
+                return _Picture(name, version, None, str(error))
 
-        return listing, read, listing.count
+        return _Source(listing.__iter__, _version, read, listing.count)
+    version = _version(listing.array)
     try:
         array = with_axes(open_array(listing.array), detector.geometry.channels)
     except UserError as error:
@@ -153,11 +163,22 @@ def _source(listing: Listing, detector: AnomalyDetector) -> tuple[Iterable[str],
     def row(name: str) -> _Picture:
         number = int(name[name.rindex("[") + 1 : -1])
         try:
-            return _Picture(name, prepared(np.array(array[number]), detector.geometry))
+            return _Picture(name, version, prepared(np.array(array[number]), detector.geometry))
         except UserError as error:
-            return _Picture(name, None, f"{name}: {error}")
+            return _Picture(name, version, None, f"{name}: {error}")
 
-    return (f"{listing.array}[{number}]" for number in range(len(array))), row, len(array)
+    def names() -> Iterator[str]:
+        return (f"{listing.array}[{number}]" for number in range(len(array)))
+
+    return _Source(names, lambda _: version, row, len(array))
+
+
+def _version(path: str | Path) -> str:
+    try:
+        found = Path(path).stat()
+    except OSError:  # reading it will say why
+        return "none"
+    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def _bar() -> Progress:

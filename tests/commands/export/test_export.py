@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 from aeanomaly.commands.main import main
@@ -80,6 +81,41 @@ def test_the_example_of_the_documentation_scores_a_photograph(onnx_file: Path, s
     printed = dict(line.split() for line in done.stdout.splitlines())
     assert float(printed["reconstruction"]) == pytest.approx(scored.columns["reconstruction"][3], rel=1e-4)
     assert printed["kmeans@alarm5"] in ("True", "False")
+
+
+@pytest.mark.parametrize("how", ["resize", "crop"])
+def test_the_example_makes_of_a_picture_what_predict_makes_of_it(
+    how: str, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxscript", reason="pip install 'aeanomaly[export]'")
+    _, example = blocks(REPOSITORY / "docs" / "export.md", "python")[0]
+    monkeypatch.chdir(tmp_path)
+    checkpoint = changed(run_dir, tmp_path / "net.ckpt", images={"fit": how})
+    # Each is another picture to whoever does not cut, turn, or put white below: dark only here and there.
+    wide = Image.new("L", (160, 80), 0)
+    wide.paste(255, (20, 0, 60, 60))
+    wide = wide.filter(ImageFilter.GaussianBlur(8))  # a JPEG is decoded smaller by predict
+    wide.save("wide.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # lies on its side
+    wide.save("lying.jpg", exif=turned, quality=95)
+    wide.putalpha(wide.copy())
+    wide.save("clear.png")
+    words = ["--ckpt_path", str(checkpoint), "--scores", "reconstruction"]
+    assert export(*words, "--out", "model.onnx") == 0
+    assert main(["predict", *words[:2], "--images", ".", "--device", "cpu"]) == 0
+    capsys.readouterr()
+    with Path("scores.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == ["clear.png", "lying.jpg", "wide.png"]
+    assert len({row["reconstruction"] for row in rows}) == 3
+    for row in rows:
+        monkeypatch.setattr("sys.argv", ["score.py", row["path"]])
+        exec(example, {})
+        found = dict(line.split() for line in capsys.readouterr().out.splitlines())
+        assert float(found["reconstruction"]) == pytest.approx(float(row["reconstruction"]), rel=0.02)
+        for name in ("reconstruction@alarm5", "reconstruction@fixed"):
+            assert found[name] == str(row[name] == "1")
 
 
 def test_a_torch_program_needs_no_aeanomaly(

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from aeanomaly.commands.fit.options import complete_options
 from aeanomaly.commands.main import main
+from aeanomaly.runs.finding import find_checkpoint
 from tests.conftest import PLAIN
 
 FIT = ["fit", *PLAIN]
@@ -88,6 +90,18 @@ def test_there_is_one_table_and_it_says_what_was_evaluated(
     assert "Test metric" not in said
     assert "Validate metric" not in said
     assert f"Checkpoint: {last}" in said
+
+
+@pytest.mark.parametrize("verb", ["test", "validate", "predict"])
+def test_a_run_stands_for_the_checkpoint_that_was_tested(
+    verb: str, run_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([verb, "--ckpt_path", str(run_dir), "--trainer.default_root_dir", str(tmp_path)]) == 0
+    assert complete_options(verb, ["--ckpt_path", str(run_dir)])[-1] == f"--ckpt_path={find_checkpoint(run_dir)}"
+    assert find_checkpoint(run_dir).name != "last.ckpt"
+    capfd.readouterr()
+    assert main([verb, f"--ckpt_path={tmp_path}"]) == 2
+    assert capfd.readouterr().err.startswith(f"aeanomaly: error: no checkpoint in {tmp_path}: name one, or a run")
 
 
 def test_without_a_logger_runs_do_not_share_their_checkpoints(

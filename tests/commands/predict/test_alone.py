@@ -22,7 +22,7 @@ import os, signal
 from pathlib import Path
 from aeanomaly.commands.predict.result_file import ResultFile
 
-ResultFile(Path("scores.csv"), ["path", "score"], ["checkpoint"]).add([["a.png", "1.5"]])
+ResultFile(Path("scores.csv"), ["path", "score"], ["checkpoint"]).add([["a.png", "1.5", "first"]])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -39,7 +39,7 @@ def test_a_second_prediction_of_a_file_is_refused(
     assert predict("--images", "pictures", *more) == 2
     assert capsys.readouterr().err == "aeanomaly: error: another prediction is at work on scores.csv\n"
     assert predict("--images", "pictures", "--out", "others.csv") == 0  # in the same folder
-    first.add([["a.png", "1.5"]])
+    first.add([["a.png", "1.5", "first"]])
     first.finish()
     assert read_rows(Path("scores.csv")) == [{"path": "a.png", "score": "1.5"}]
     assert predict("--images", "pictures", *more) == 0
@@ -67,7 +67,7 @@ def test_after_a_kill_the_rows_are_there(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     killed = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, env=environment, check=False)
     assert killed.returncode == -9
-    resumed = table(tmp_path / "scores.csv", resume=True)
+    resumed = table(tmp_path / "scores.csv", there=[("a.png", "first"), ("b.png", "first")])
     assert resumed.done == {"a.png"}
     resumed.finish()
     assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]

@@ -38,6 +38,10 @@ from tests.commands.predict.conftest import read_rows
             ["--images", "pictures", "--device", "gpu"],
             "no device 'gpu' here: there are cpu, cuda, cuda:1, ...",
         ),
+        (["--images", "pictures", "--device", "vulkan"], "'vulkan' here: Could not run 'aten::empty.memory_format'"),
+        (["--images", "pictures", "--device", "hpu"], "there is no device 'hpu' here"),
+        (["--images", "pictures", "--threshold", "-1e3x"], "one that begins with - is given as --threshold=-1e3x"),
+        (["--images", "pictures", "--threshold", "--resume"], "one that begins with - is given as --threshold=VALUE"),
         (["--image", "pictures"], "there is no option --image; did you mean '--images'?"),
         (["--images", "pictures", "--allow-import", "no name"], "takes the name of a package or module, got 'no name'"),
         (["--images", "pictures", "--on-error", "cry"], "--on-error: invalid choice: 'cry'"),
@@ -60,6 +64,7 @@ def test_one_line(
     assert len(error) == 1
     assert error[0].startswith("aeanomaly: error: ")
     assert says in error[0]
+    assert len(error[0]) < 250
     assert not list(Path().glob("scores*"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -206,6 +207,47 @@ def test_rows_of_other_pictures_or_weights_are_not_taken_over(
     assert "Scored: 39 images" in capsys.readouterr().out
     assert predict("--images", "pictures", "--resume", "--on-error", "skip") == 0
     assert "Scored: 7 images" in capsys.readouterr().out
+
+
+def test_rows_of_pictures_that_were_changed_or_are_gone_are_not_kept(
+    predict: Callable[..., int],
+    pictures: Path,
+    interrupted: Callable[[str], list[int]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    judged = interrupted("judge_batch")
+    assert predict("--images", "pictures", "--batch", 8) == 130
+    first, changed, gone = (pictures / "a" / f"{number:02}.png" for number in (0, 3, 5))
+    old = changed.stat()
+    changed.write_bytes(first.read_bytes())
+    os.utime(changed, ns=(old.st_atime_ns, old.st_mtime_ns - 1))  # as one that is older takes its place
+    gone.unlink()
+    judged[0] = -100
+    assert predict("--images", "pictures", "--resume") == 0
+    assert "Scored: 25 images" in (said := capsys.readouterr().out)
+    assert ", 14 before" in said
+    rows = {Path(row["path"]).name: row for row in read_rows(Path("scores.csv"))}
+    assert len(rows) == len(read_rows(Path("scores.csv"))) == 39
+    assert gone.name not in rows
+    assert float(rows[changed.name]["reconstruction"]) == pytest.approx(float(rows[first.name]["reconstruction"]))
+
+
+def test_rows_of_an_array_that_was_replaced_are_not_kept(
+    predict: Callable[..., int],
+    test_images: np.ndarray,
+    interrupted: Callable[[str], list[int]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    np.save("b.npy", test_images[:24])
+    judged = interrupted("judge_batch")
+    assert predict("--images", "b.npy", "--batch", 8) == 130
+    np.save("b.npy", test_images[24:36])
+    judged[0] = -100
+    assert predict("--images", "b.npy", "--resume") == 0
+    said = capsys.readouterr().out
+    assert "Nothing to resume: " in said
+    assert "Scored: 12 images" in said
+    assert len(read_rows(Path("scores.csv"))) == 12
 
 
 def test_parquet(predict: Callable[..., int], pictures: Path) -> None:
