@@ -31,7 +31,7 @@ class OneClassDataModule(L.LightningDataModule):
 
     Args:
         normal_classes: classes that are normal, all others being anomalous, by number, or by name where the data source
-            names them. Give this or ``anomaly_classes``.
+            names them; a name such as 001 or no is given in quotes. Give this or ``anomaly_classes``.
         anomaly_classes: classes that are anomalous, all others being normal.
         val_fraction: share of the normal training images held out for validation, in (0, 1).
         contamination: share of unlabelled anomalies in the training images, in [0, 1).

@@ -45,7 +45,7 @@ class PictureFolder(OneClassDataModule):
     Args:
         folder: of the pictures; paths in the table are relative to it.
         table: a CSV file in the place of folders for classes.
-        normal_classes: by name or number.
+        normal_classes: by name, such as 001 or no in quotes, or by number.
         anomaly_classes: likewise.
         size: height and width of the images; one number for both.
         fit: whether a picture of another shape is squeezed into it (``resize``), or what is too much is cut off two
