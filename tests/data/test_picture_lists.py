@@ -42,6 +42,19 @@ def test_train_and_test_with_masks(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["001_mask.bmp", "001_mask.PNG", "001.jpg", "001.tif"])
+def test_a_mask_may_have_any_picture_ending(name: str, tmp_path: Path) -> None:
+    fill_inspection(tmp_path)
+    masks = tmp_path / "ground_truth/scratch"
+    (masks / "001_mask.png").rename(masks / name)
+    put(tmp_path, "test/scratch/deeper/9.jpg", b"")
+    put(masks, "deeper/9_mask.tiff", b"")
+    for other in ("000.png", "000_mask.jpg", "002_mask.txt"):
+        put(masks, other, b"")
+    found = [picture.mask for picture in FolderList(tmp_path) if picture.mask]
+    assert found == [f"ground_truth/scratch/{n}" for n in ("000_mask.png", name, "002_mask.png", "deeper/9_mask.tiff")]
+
+
 def test_folders_of_classes_alone(tmp_path: Path) -> None:
     """All anomalous ones and every fifth normal one are tested; those of other classes move none."""
     fill(tmp_path, good=10, bad=3)

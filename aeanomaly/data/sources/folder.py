@@ -147,10 +147,11 @@ class PictureFolder(OneClassDataModule):
             return assigned(listed, normal, self.test_fraction)
 
         found = census(pictures(), self.folder, (self.geometry, self.table and self.table.name), normal)
+        remarks = list(listed.remarks(found.masked)) if isinstance(listed, FolderList) else []
         for part in ("train", "test"):
             if not found.counts[part]:
                 none = f"{self.source} has no picture to {part} on; it has the classes {listed.classes}"
-                raise UserError("; ".join([none, *self._said_of(self._overlooked())]))
+                raise UserError("; ".join([none, *remarks, *self._said_of(self._overlooked())]))
         reading = Reading(self.folder, self.geometry, normal, self.on_error == "stop")
         places = cache_places(self.folder, self.cache_dir)
         cache = found_or_written(
@@ -160,7 +161,7 @@ class PictureFolder(OneClassDataModule):
         )
         report = json.loads((cache / "report.json").read_text())
         still = [file for file in report["overlooked"] if (self.folder / file).is_file()]
-        self._warnings, self.skipped = report["warnings"] + self._said_of(still), report["skipped"]
+        self._warnings, self.skipped = [*remarks, *report["warnings"], *self._said_of(still)], report["skipped"]
         if self.skipped:
             first = [Unusable(*one) for one in report["first"]]
             said = left_out(first, self.skipped, report["total"], self.folder, cache)
