@@ -127,16 +127,21 @@ def _pictures(root: Path, below: str) -> Iterator[str]:
     return (file for file in _files(root, below) if file.lower().endswith(ENDINGS))
 
 
-def _files(root: Path, below: str) -> Iterator[str]:
-    """All files there, but for hidden ones and those of runs."""
+def _files(root: Path, below: str, above: frozenset[Path] = frozenset()) -> Iterator[str]:
+    """All files there, but for hidden ones and those of runs.
+
+    ``above`` are the folders, without links, that lead here: a link back to one of them is passed over.
+    """
     entries = _entries(root / below)
     if is_run([name for name, _ in entries]):
         return
+    here = (root / below).resolve()
+    above |= {here, *here.parents}
     for name, is_folder in entries:
         if is_folder:
             inner = root / below / name
-            if not (inner.is_symlink() and inner.resolve() in (root / below).resolve().parents):  # a link back up
-                yield from _files(root, f"{below}/{name}")
+            if not (inner.is_symlink() and inner.resolve() in above):
+                yield from _files(root, f"{below}/{name}", above)
         else:
             yield f"{below}/{name}"
 
@@ -163,9 +168,14 @@ def _entries(folder: Path) -> list[tuple[str, bool]]:
     """Names in a folder, sorted, and whether each is a folder; without those that `is_shown` passes over."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry.name, entry.is_dir()) for entry in entries if is_shown(entry.name))
+            return sorted((entry.name, _is_folder(entry)) for entry in entries if is_shown(entry.name))
     except OSError as error:
         raise UserError(f"cannot read {folder}: {error.strerror or error}") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one, or leads to one; a link to itself does not, of which the entry raises an error."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
 class TableList:

@@ -80,6 +80,27 @@ def test_figures_of_runs_are_no_pictures(below: str, tmp_path: Path) -> None:
     assert found(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"good/loop": "."},
+        {"good/up": ".."},
+        {"good/x": "../bad", "bad/y": "../good"},
+        {"good/x": "../bad", "bad/deep/y": "../../good"},
+        {"good/itself": "itself"},
+    ],
+)
+def test_links_that_lead_round_are_passed_over(links: dict[str, str], tmp_path: Path) -> None:
+    """A link to another folder is followed, but not back to one that it was reached from."""
+    fill(tmp_path, good=2, bad=1, bad_deep=1)
+    for place, target in links.items():
+        (tmp_path / place).symlink_to(target)
+    good, bad = ["000.png", "001.png"], ["000.png", "deep/000.png"]
+    inside = {"good": good, "bad": bad, "good/x": bad, "bad/y": good, "bad/deep/y": good}
+    expected = [f"{place}/{name}" for place in {"good", "bad", *links} for name in inside.get(place, [])]
+    assert sorted(picture.path for picture in FolderList(tmp_path)) == sorted(expected)
+
+
 @pytest.mark.parametrize("train", ["good", "train_good"])
 def test_good_ones_and_a_test_or_none(train: str, tmp_path: Path) -> None:
     fill(tmp_path, **{train: 10})
