@@ -154,7 +154,10 @@ def _what_is_wrong(key: str, reasons: Sequence[str], given: str, class_path: str
     if given == "None" and "nothing" in wanted:
         return "null cannot be given to it on the command line; write it in a config"
     number = re.fullmatch(r"[+-]?(nan|inf)(inity)?", given.lower()) if "float" in expected else None
-    return f"expected {wanted}, got {_shown(given)}{f'; YAML writes .{number[1]}' if number else ''}"
+    hint = f"; YAML writes .{number[1]}" if number else ""
+    if "str" in expected and re.search(r"\b(True|False|\d+\.\d+)\b", given):
+        hint = "; YAML takes no and 1.5 for text in quotes only, such as '[\"no\"]'"
+    return f"expected {wanted}, got {_shown(given)}{hint}"
 
 
 def _shown(value: str) -> str:

@@ -31,7 +31,7 @@ class OneClassDataModule(L.LightningDataModule):
 
     Args:
         normal_classes: classes that are normal, all others being anomalous, by number, or by name where the data source
-            names them. Give this or ``anomaly_classes``.
+            names them; a name such as 001 or no is given in quotes. Give this or ``anomaly_classes``.
         anomaly_classes: classes that are anomalous, all others being normal.
         val_fraction: share of the normal training images held out for validation, in (0, 1).
         contamination: share of unlabelled anomalies in the training images, in [0, 1).
@@ -74,8 +74,8 @@ class OneClassDataModule(L.LightningDataModule):
         for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if size < 1:
                 raise UserError(f"data.{name} must be at least 1, got {size}")
-        if split_seed is not None and not -(2**63) <= split_seed < 2**64:
-            raise UserError(f"data.split_seed must lie between -2**63 and 2**64 - 1, got {split_seed}")
+        if split_seed is not None and not -(2**43) <= split_seed < 2**44:  # `IndexBatches.order` needs 20 more bits
+            raise UserError(f"data.split_seed must lie between -2**43 and 2**44 - 1, got {split_seed}")
         if test_on not in ("test", "development"):
             raise UserError(f"data.test_on must be test or development, got {test_on!r}")
         self.test_on = test_on

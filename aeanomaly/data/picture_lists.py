@@ -17,7 +17,9 @@ ENDINGS = (  # of the names of picture files
     *(".tga", ".jp2", ".avif", ".heic", ".heif"),
 )
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")  # of the content of JPEG and PNG files
-_RESERVED = ("train", "test", "ground_truth")  # names of folders that are no classes
+_MASKS = "ground_truth"
+_RESERVED = ("train", "test", _MASKS)  # names of folders that are no classes
+_VALIDATION = ("val", "valid", "validation")  # of folders that others look for
 # Of what `aeanomaly.runs` writes, which this room must not import.
 _LOGS, _RUN = "lightning_logs", {"metrics.json", "config.yaml"}
 
@@ -43,9 +45,9 @@ class FolderList:
     """A folder for each class: in ``train`` and ``test``, or beside ``test``, or without a ``test``.
 
     ``ground_truth/<class>/<name>_mask.png`` or ``ground_truth/<class>/<name>.png`` is the mask of
-    ``test/<class>/<name>.<ending>``. This is the layout of MVTec AD (Bergmann et al., 2019), and without its parts that
-    of torchvision's ImageFolder. Folders within those of the classes are looked into; names that begin with a dot, and
-    files that do not end like a picture, are left out.
+    ``test/<class>/<name>.png``, whatever the endings. This is the layout of MVTec AD (Bergmann et al., 2019), and
+    without its parts that of torchvision's ImageFolder. Folders within those of the classes are looked into; names that
+    begin with a dot, and files that do not end like a picture, are left out.
 
     Raises:
         UserError: if there is no such folder, or none with a name of a class.
@@ -54,7 +56,7 @@ class FolderList:
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
             raise UserError(f"data.folder: there is no folder {root}")
-        self._root, self._masked = root, (root / "ground_truth").is_dir()
+        self._root = root
         place = "train" if (root / "train").is_dir() else ""
         self._places = {"train": place, "test": "test"} if (root / "test").is_dir() else {"": place}
         self._below = {part: self._class_folders(place) for part, place in self._places.items()}
@@ -76,9 +78,10 @@ class FolderList:
     def __iter__(self) -> Iterator[Listed]:
         for part, folders in self._folders.items():
             for name, below in folders.items():
-                number = self.classes.index(name)
+                number, masks = self.classes.index(name), {} if part == "train" else self._masks(below)
                 for file in _pictures(self._root, below):
-                    yield Listed(file, number, part, None if part == "train" else self._mask(file))
+                    stem = _stem(file)
+                    yield Listed(file, number, part, masks.get(f"{stem}_mask") or masks.get(stem))
 
     def overlooked(self) -> Iterator[str]:
         """Files in the folders of classes that begin like a JPEG or PNG, and are left out because of how they end."""
@@ -88,12 +91,35 @@ class FolderList:
                     if not file.lower().endswith(ENDINGS) and _begins_like_a_picture(self._root / file):
                         yield file
 
-    def _mask(self, file: str) -> str | None:
-        if not self._masked:
-            return None
-        stem = os.path.splitext(f"ground_truth/{file.removeprefix('test/')}")[0]  # noqa: PTH122
-        masks = (f"{stem}_mask.png", f"{stem}.png")
-        return next((mask for mask in masks if (self._root / mask).is_file()), None)
+    def remarks(self, masked: bool) -> Iterator[str]:
+        """A line about each folder that is passed over although it seems to be meant for something.
+
+        ``masked`` says whether a test picture has a mask.
+        """
+        if self._places == {"": "train"}:
+            for name in _VALIDATION:
+                if (self._root / name).is_dir():
+                    yield (
+                        f"{self._root / name} is passed over, and some pictures of {self._root / 'train'} are tested "
+                        "in its place: call it test if they are to be tested"
+                    )
+        found = _files if "test" in self._places else _pictures  # beside classes alone it may hold anything
+        if not masked and (self._root / _MASKS).is_dir() and (first := next(found(self._root, _MASKS), None)):
+            yield (
+                f"no test picture has a mask, and {self._root / first} is passed over: the mask of "
+                f"test/CLASS/NAME.png is {_MASKS}/CLASS/NAME_mask.png or {_MASKS}/CLASS/NAME.png"
+            )
+
+    def _masks(self, below: str) -> dict[str, str]:
+        """What may be the masks of a folder's pictures, by where these would lie, without an ending."""
+        place = f"{_MASKS}/{below.removeprefix('test/')}"
+        files = _pictures(self._root, place) if (self._root / place).is_dir() else ()
+        best_last = sorted(files, key=lambda file: -ENDINGS.index(file[len(_stem(file)) :].lower()))
+        return {below + _stem(file).removeprefix(place): file for file in best_last}
+
+
+def _stem(file: str) -> str:
+    return os.path.splitext(file)[0]  # noqa: PTH122
 
 
 def _pictures(root: Path, below: str) -> Iterator[str]:
@@ -101,16 +127,21 @@ def _pictures(root: Path, below: str) -> Iterator[str]:
     return (file for file in _files(root, below) if file.lower().endswith(ENDINGS))
 
 
-def _files(root: Path, below: str) -> Iterator[str]:
-    """All files there, but for hidden ones and those of runs."""
+def _files(root: Path, below: str, above: frozenset[Path] = frozenset()) -> Iterator[str]:
+    """All files there, but for hidden ones and those of runs.
+
+    ``above`` are the folders, without links, that lead here: a link back to one of them is passed over.
+    """
     entries = _entries(root / below)
     if is_run([name for name, _ in entries]):
         return
+    here = (root / below).resolve()
+    above |= {here, *here.parents}
     for name, is_folder in entries:
         if is_folder:
             inner = root / below / name
-            if not (inner.is_symlink() and inner.resolve() in (root / below).resolve().parents):  # a link back up
-                yield from _files(root, f"{below}/{name}")
+            if not (inner.is_symlink() and inner.resolve() in above):
+                yield from _files(root, f"{below}/{name}", above)
         else:
             yield f"{below}/{name}"
 
@@ -137,9 +168,14 @@ def _entries(folder: Path) -> list[tuple[str, bool]]:
     """Names in a folder, sorted, and whether each is a folder; without those that `is_shown` passes over."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry.name, entry.is_dir()) for entry in entries if is_shown(entry.name))
+            return sorted((entry.name, _is_folder(entry)) for entry in entries if is_shown(entry.name))
     except OSError as error:
         raise UserError(f"cannot read {folder}: {error.strerror or error}") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one, or leads to one; a link to itself does not, of which the entry raises an error."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
 class TableList:

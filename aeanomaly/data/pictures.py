@@ -85,6 +85,8 @@ def apart(image: Image.Image) -> Image.Image:
 def read_mask(content: bytes, geometry: Geometry, size: tuple[int, int]) -> Tensor:
     """A mask file's content as (H, W) uint8: 1 where it is not black, 0 elsewhere.
 
+    JPEG strews grey round what is white, so there it is 1 where it is brighter than half of the brightest.
+
     Args:
         content: of a picture file.
         geometry: that of the picture; each pixel of the mask is the nearest one.
@@ -94,12 +96,14 @@ def read_mask(content: bytes, geometry: Geometry, size: tuple[int, int]) -> Tens
         PictureError: as for pictures, or if it has another size.
     """
     with _reasons():
-        image = ImageOps.exif_transpose(_opened(content))
+        opened = _opened(content)
+        image = ImageOps.exif_transpose(opened)
         if image.size != size:
             raise PictureError("is {}x{} pixels, but its picture {}x{}".format(*image.size, *size))
         plain = image if image.mode in (*_DEEP, "1", "L", "F") else _opaque(image, "black").convert("RGB")
         pixels = np.array(plain)
-    marked = torch.from_numpy((pixels.reshape(*pixels.shape[:2], -1) != 0).any(-1).astype(np.uint8))
+    white = pixels > pixels.max() / 2 if opened.format in ("JPEG", "MPO") else pixels != 0
+    marked = torch.from_numpy(white.reshape(*pixels.shape[:2], -1).any(-1).astype(np.uint8))
     return _fitted(marked.unsqueeze(0), geometry, "nearest-exact")[0]
 
 

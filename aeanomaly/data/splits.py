@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from aeanomaly.errors import UserError, suggestion
 
-Class = int | str  # by its number, or by its name where the classes of the data have names
+Class = str | int  # by its name, which the parser must not take for a number, or by its number
 Given = TypeVar("Given", int, Class)
 
 
@@ -52,7 +53,8 @@ def which_classes(
 def class_numbers(option: str, classes: Sequence[Class] | None, names: Sequence[str] | None) -> list[int] | None:
     """The classes by number, where some may be given by name; None for None.
 
-    A class is first looked for among the names, so that 3 is the class that is called 3, whatever its number.
+    A class is first looked for among the names, so that 3 is the class that is called 3, whatever its number. What may
+    be a name that lost its quotes is refused, since another class would be taken in silence.
 
     Args:
         option: which names them.
@@ -60,7 +62,7 @@ def class_numbers(option: str, classes: Sequence[Class] | None, names: Sequence[
         names: of class 0, 1, ...; None where classes have no names.
 
     Raises:
-        UserError: if no class has that name.
+        UserError: if no class has that name, or one may be meant that YAML took for a number or a truth value.
     """
     if classes is None:
         return None
@@ -73,7 +75,22 @@ def class_numbers(option: str, classes: Sequence[Class] | None, names: Sequence[
             kind = "normal" if option == "normal_classes" else "anomalous"
             known = f"name the {kind} ones by --data.{option} '[NAME]'; {suggestion(unknown, names)}"
         raise UserError(f"data.{option} names class {unknown!r}, which is not in the data; {known}")
+    for wanted in classes:
+        if isinstance(wanted, bool):
+            why, name = "as which YAML reads yes, no, on and off without quotes", "no"
+        elif str(wanted) not in numbers and (meant := [name for name in numbers if wanted in _without_quotes(name)]):
+            why, name = f"which may be {' or '.join(map(repr, meant))} without quotes", meant[0]
+        else:
+            continue
+        raise UserError(f"data.{option} names class {wanted}, {why}: put the name in quotes, such as '[\"{name}\"]'")
     return [int(wanted) for wanted in found]
+
+
+def _without_quotes(name: str) -> set[int]:
+    """The numbers that a name of digits may become: YAML takes 010 for 8, others for 10."""
+    if not re.fullmatch("[0-9]{1,18}", name):
+        return set()
+    return {int(name), int(name, 8)} if re.fullmatch("0[0-7]*", name) else {int(name)}
 
 
 def anomaly_mask(

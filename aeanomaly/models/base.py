@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import Self
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Described, Output
+
+_BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def known_shape(image_shape: tuple[int, int, int] | None) -> tuple[int, int, int]:
@@ -71,9 +74,15 @@ class Autoencoder(Described, nn.Module, ABC):
 
         Takes (B, C, H, W) images in [0, 1]. A term is a scalar, averaged over images. Random views of the images
         (noise, shifts) are made here, on the device. Validation calls it too, with a fixed seed and in evaluation mode.
+        A last batch of one image may be trained on twice, see `enough`.
         """
-        output: Output = self(x)
+        output: Output = self(self.enough(x))
         return self.loss_terms(output), output
+
+    def enough(self, x: Tensor) -> Tensor:
+        """The images; a single one twice if they are to be normalised over the batch, which may need two values."""
+        alone = len(x) == 1 and any(isinstance(part, _BATCH_NORM) and part.training for part in self.modules())
+        return torch.cat([x, x]) if alone else x
 
     def freeze(self, name: str, saved: bool = True) -> None:
         """Fix a part of the net, such as a front end: it is not trained and stays in evaluation mode.

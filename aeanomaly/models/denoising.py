@@ -53,6 +53,7 @@ class DenoisingAutoencoder(Autoencoder):
 
     def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
         """The terms of the net for corrupted images, compared with the clean ones, and the output for both."""
+        x = self.enough(x)
         corrupted = self.corruption(x)
         output = self(corrupted)
         if output.target is corrupted:

@@ -124,8 +124,7 @@ class FeatureAutoencoder(Autoencoder):
 
     def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
         """The term for the unchanged images and their output; in training for views of them, without features."""
-        if self.training and len(x) == 1:  # a last batch of one, where batch normalisation needs two
-            x = torch.cat([x, x])
+        x = self.enough(x)
         if self.training and len(self.views):
             code = self.encode(self.views(x))
             output = Output(code, self.decode(code), self.target(x))

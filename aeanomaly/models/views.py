@@ -48,10 +48,10 @@ class Geometry(Described, nn.Module):
         angle, shear, log_x, log_y = (_signed(count, x) for _ in range(4))
         angle, shear = angle * math.radians(self.rotation), shear * self.shear
         wide, tall = (log_x * self.scale).exp(), (log_y * self.scale).exp()
-        cosine, sine = angle.cos() * 1.0, angle.sin()
-        # rotation x shear x scale; a grid of sampling positions in [-1, 1]
-        first = torch.stack([cosine * wide, (cosine * shear - sine) * tall], dim=1)
-        second = torch.stack([sine * wide, (sine * shear + cosine) * tall], dim=1)
+        cosine, sine = angle.cos(), angle.sin()
+        # Rotation x shear x scale of pixels, for sampling positions that are in [-1, 1] along both sides.
+        first = torch.stack([cosine * wide, (cosine * shear - sine) * tall * (height / width)], dim=1)
+        second = torch.stack([sine * wide * (width / height), (sine * shear + cosine) * tall], dim=1)
         shift = 2 * self.shift * torch.stack([_signed(count, x), _signed(count, x)], dim=1)
         matrix = torch.cat([torch.stack([first, second], dim=1), shift.unsqueeze(2)], dim=2)
         grid = functional.affine_grid(matrix, [count, 1, height, width], align_corners=False)

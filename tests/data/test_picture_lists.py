@@ -42,6 +42,19 @@ def test_train_and_test_with_masks(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["001_mask.bmp", "001_mask.PNG", "001.jpg", "001.tif"])
+def test_a_mask_may_have_any_picture_ending(name: str, tmp_path: Path) -> None:
+    fill_inspection(tmp_path)
+    masks = tmp_path / "ground_truth/scratch"
+    (masks / "001_mask.png").rename(masks / name)
+    put(tmp_path, "test/scratch/deeper/9.jpg", b"")
+    put(masks, "deeper/9_mask.tiff", b"")
+    for other in ("000.png", "000_mask.jpg", "002_mask.txt"):
+        put(masks, other, b"")
+    found = [picture.mask for picture in FolderList(tmp_path) if picture.mask]
+    assert found == [f"ground_truth/scratch/{n}" for n in ("000_mask.png", name, "002_mask.png", "deeper/9_mask.tiff")]
+
+
 def test_folders_of_classes_alone(tmp_path: Path) -> None:
     """All anomalous ones and every fifth normal one are tested; those of other classes move none."""
     fill(tmp_path, good=10, bad=3)
@@ -65,6 +78,27 @@ def test_figures_of_runs_are_no_pictures(below: str, tmp_path: Path) -> None:
     put(tmp_path, f"{below}notes/read.txt", b"")
     assert FolderList(tmp_path).classes == ["good", "new"]
     assert found(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"good/loop": "."},
+        {"good/up": ".."},
+        {"good/x": "../bad", "bad/y": "../good"},
+        {"good/x": "../bad", "bad/deep/y": "../../good"},
+        {"good/itself": "itself"},
+    ],
+)
+def test_links_that_lead_round_are_passed_over(links: dict[str, str], tmp_path: Path) -> None:
+    """A link to another folder is followed, but not back to one that it was reached from."""
+    fill(tmp_path, good=2, bad=1, bad_deep=1)
+    for place, target in links.items():
+        (tmp_path / place).symlink_to(target)
+    good, bad = ["000.png", "001.png"], ["000.png", "deep/000.png"]
+    inside = {"good": good, "bad": bad, "good/x": bad, "bad/y": good, "bad/deep/y": good}
+    expected = [f"{place}/{name}" for place in {"good", "bad", *links} for name in inside.get(place, [])]
+    assert sorted(picture.path for picture in FolderList(tmp_path)) == sorted(expected)
 
 
 @pytest.mark.parametrize("train", ["good", "train_good"])

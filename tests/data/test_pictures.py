@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
 import zlib
@@ -122,6 +123,16 @@ def test_a_mask_is_whatever_is_not_black(mode: str) -> None:
     assert read_mask(data, Geometry(4, 6, "resize", 3), (12, 8)).tolist() == expected.tolist()
     middle = np.repeat([[0, 0, 0, 1]], 4, axis=0)  # 8x8, without the outer two on each side
     assert read_mask(data, Geometry(4, 4, "crop", 3), (12, 8)).tolist() == middle.tolist()
+
+
+def test_a_mask_of_jpeg_ends_where_it_was_drawn() -> None:
+    drawn = Image.new("L", (40, 30))
+    drawn.paste(255, (5, 3, 22, 19))
+    geometry = Geometry(30, 40, "resize", 3)
+    assert np.count_nonzero(Image.open(io.BytesIO(content(drawn, "JPEG")))) > 17 * 16
+    found = (read_mask(content(drawn, kind), geometry, (40, 30)).tolist() for kind in ("JPEG", "PNG"))
+    assert next(found) == next(found)
+    assert not read_mask(content(Image.new("L", (40, 30)), "JPEG"), geometry, (40, 30)).any()
 
 
 def test_a_mask_of_another_size_is_refused() -> None:

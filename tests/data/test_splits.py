@@ -72,6 +72,26 @@ def test_classes_may_be_named() -> None:
         class_numbers("normal_classes", ["0"], None)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [(1, "'001'"), (10, "'010' or '012'"), (8, "'008' or '010'")],  # YAML reads 010 as 8, 012 as 10
+)
+def test_a_number_that_may_be_a_name_without_its_quotes_is_refused(wanted: int, meant: str) -> None:
+    """Else class number 1 would be taken, which is called 002."""
+    names = [f"{number:03}" for number in range(1, 21)]
+    first = meant.partition(" ")[0].strip("'")
+    with pytest.raises(UserError, match=rf"class {wanted}, which may be {meant} without .* '\[\"{first}\"\]'"):
+        class_numbers("normal_classes", [wanted], names)
+    assert class_numbers("normal_classes", [first, 0], names) == [names.index(first), 0]
+    assert class_numbers("normal_classes", [8], [str(number) for number in range(10, 100, 10)]) == [8]
+
+
+@pytest.mark.parametrize("names", [None, ["no", "yes"]])
+def test_a_truth_value_is_no_class(names: list[str] | None) -> None:
+    with pytest.raises(UserError, match=r"data.normal_classes names class False, .* put the name in quotes"):
+        class_numbers("normal_classes", [False], names)
+
+
 def test_a_class_of_the_test_alone_is_anomalous_unless_it_is_named_normal() -> None:
     assert anomalous_classes(torch.tensor([0, 0, 2, 3]), [0], None).tolist() == [2, 3]
     assert anomalous_classes(torch.tensor([0, 0, 2, 3]), None, ["c"], ["a", "b", "c", "d"]).tolist() == [2]

@@ -12,6 +12,10 @@ from torch import nn
 
 from aeanomaly.errors import UserError
 from aeanomaly.models.convolutional import ConvolutionalAutoencoder
+from aeanomaly.models.corruptions import GaussianNoise
+from aeanomaly.models.denoising import DenoisingAutoencoder
+from aeanomaly.models.memory import MemoryAutoencoder
+from aeanomaly.models.variational import VariationalAutoencoder
 
 
 @pytest.mark.parametrize("upsampling", ["transposed", "nearest", "bilinear"])
@@ -78,3 +82,30 @@ def test_batch_normalisation_can_be_left_out() -> None:
 def test_impossible_sizes_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="at least 1"):
         ConvolutionalAutoencoder((1, 8, 8), **options)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda net: net,
+        lambda net: DenoisingAutoencoder(net, GaussianNoise()),
+        lambda net: MemoryAutoencoder(net),
+        lambda net: VariationalAutoencoder(net),
+    ],
+)
+def test_a_last_batch_of_one_image_trains_where_the_last_maps_have_one_place(around: Any) -> None:
+    """Batch normalisation has nothing to compare it with; the image given twice is a batch that it takes."""
+    image, losses = torch.rand(1, 1, 8, 8), []
+    for images in (image, torch.cat([image, image])):
+        torch.manual_seed(0)
+        net = around(ConvolutionalAutoencoder((1, 8, 8), (4, 6, 8), 3))
+        terms, _ = net.training_loss(images)
+        losses.append(torch.stack(list(terms.values())).sum())
+        losses[-1].backward()
+    torch.testing.assert_close(*losses)
+    assert len(net.eval().training_loss(image)[1].code) == 1
+
+
+def test_without_batch_normalisation_one_image_stays_one() -> None:
+    net = ConvolutionalAutoencoder((1, 8, 8), (4, 6, 8), 3, batch_norm=False)
+    assert len(net.training_loss(torch.rand(1, 1, 8, 8))[1].code) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,38 @@ def test_a_rotation_is_that_of_scipy() -> None:
     assert max(errors) < 0.005
     assert min(nearest) < 16
     assert max(nearest) > 144
+
+
+@pytest.mark.parametrize("amounts", [{"rotation": 30.0}, {"shear": 0.5}, {"rotation": 30.0, "shear": 0.5}])
+@pytest.mark.parametrize("sides", [(64, 256), (150, 50)])
+def test_angles_are_those_of_pixels_whatever_the_shape(sides: tuple[int, int], amounts: dict[str, float]) -> None:
+    """What is seen in the middle of a long image is what is seen of the square that is cut out of it."""
+    side, margins = min(sides), [(long - min(sides)) // 2 for long in sides]
+    smooth = torch.rand(20, 1, 7, 7, generator=torch.Generator().manual_seed(0))
+    whole = torch.zeros(20, 1, *sides)
+    middle = whole[:, :, margins[0] : margins[0] + side, margins[1] : margins[1] + side]
+    middle[:, :, 12:-12, 12:-12] = nn.functional.interpolate(smooth, (side - 24, side - 24), mode="bilinear")
+    torch.manual_seed(1)
+    expected = still(**amounts)(middle)
+    torch.manual_seed(1)
+    found = still(**amounts)(whole)
+    cut = found[:, :, margins[0] : margins[0] + side, margins[1] : margins[1] + side]
+    torch.testing.assert_close(cut[..., 12:-12, 12:-12], expected[..., 12:-12, 12:-12], atol=1e-3, rtol=0)
+
+
+def test_square_images_are_moved_by_the_plain_formula_bit_for_bit() -> None:
+    x, view = images(3), Geometry(bend=0.0)
+    torch.manual_seed(5)
+    found = view(x)
+    torch.manual_seed(5)
+    angle, shear, log_x, log_y = (2 * torch.rand(3) - 1 for _ in range(4))
+    angle, shear = angle * math.radians(view.rotation), shear * view.shear
+    wide, tall, cosine, sine = (log_x * view.scale).exp(), (log_y * view.scale).exp(), angle.cos(), angle.sin()
+    right, down = (2 * view.shift * (2 * torch.rand(3) - 1) for _ in range(2))
+    first = torch.stack([cosine * wide, (cosine * shear - sine) * tall, right], dim=1)
+    second = torch.stack([sine * wide, (sine * shear + cosine) * tall, down], dim=1)
+    grid = nn.functional.affine_grid(torch.stack([first, second], dim=1), [3, 1, 28, 28], align_corners=False)
+    assert torch.equal(found, nn.functional.grid_sample(x, grid, padding_mode="border", align_corners=False))
 
 
 def test_strokes_are_those_of_scipy_in_their_shares() -> None:

@@ -45,7 +45,7 @@ class PictureFolder(OneClassDataModule):
     Args:
         folder: of the pictures; paths in the table are relative to it.
         table: a CSV file in the place of folders for classes.
-        normal_classes: by name or number.
+        normal_classes: by name, such as 001 or no in quotes, or by number.
         anomaly_classes: likewise.
         size: height and width of the images; one number for both.
         fit: whether a picture of another shape is squeezed into it (``resize``), or what is too much is cut off two
@@ -147,10 +147,11 @@ class PictureFolder(OneClassDataModule):
             return assigned(listed, normal, self.test_fraction)
 
         found = census(pictures(), self.folder, (self.geometry, self.table and self.table.name), normal)
+        remarks = list(listed.remarks(found.masked)) if isinstance(listed, FolderList) else []
         for part in ("train", "test"):
             if not found.counts[part]:
                 none = f"{self.source} has no picture to {part} on; it has the classes {listed.classes}"
-                raise UserError("; ".join([none, *self._said_of(self._overlooked())]))
+                raise UserError("; ".join([none, *remarks, *self._said_of(self._overlooked())]))
         reading = Reading(self.folder, self.geometry, normal, self.on_error == "stop")
         places = cache_places(self.folder, self.cache_dir)
         cache = found_or_written(
@@ -160,7 +161,7 @@ class PictureFolder(OneClassDataModule):
         )
         report = json.loads((cache / "report.json").read_text())
         still = [file for file in report["overlooked"] if (self.folder / file).is_file()]
-        self._warnings, self.skipped = report["warnings"] + self._said_of(still), report["skipped"]
+        self._warnings, self.skipped = [*remarks, *report["warnings"], *self._said_of(still)], report["skipped"]
         if self.skipped:
             first = [Unusable(*one) for one in report["first"]]
             said = left_out(first, self.skipped, report["total"], self.folder, cache)

@@ -148,6 +148,7 @@ STOP_BY_AUROC = """
         ([*FIT, "--data.anomaly_classes", "[0,1,2,3,4,5,6,7,8,9]"], "leaves no normal class"),
         ([*FIT, "--data.anomaly_classes", "null"], "exactly one of"),
         ([*FIT, "--data.normal_classes", "[1]"], "exactly one of"),
+        ([*FIT, "--data.anomaly_classes", "[no]"], "got [False]; YAML takes no and 1.5 for text in quotes only"),
         ([*FIT, "--data.val_fraction", "1.5"], "val_fraction must lie strictly between 0 and 1, got 1.5"),
         ([*FIT, "--data.contamination", "-0.1"], "contamination must be at least 0"),
         ([*FIT, "--data.contamination", "0.9"], "data.contamination 0.9 needs"),

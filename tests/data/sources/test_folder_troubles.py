@@ -153,6 +153,42 @@ def test_masks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     source(tmp_path, normal_classes=["good", "spare"]).setup()
 
 
+@pytest.mark.parametrize("place", ["hole/0_mask.png", "scratch/000/000.png", "scratch/000_mask.npy", "000.png"])
+def test_masks_that_are_of_no_picture_are_reported(
+    place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill_inspection(tmp_path)
+    for mask in (tmp_path / "ground_truth/scratch").iterdir():
+        mask.unlink()
+    mask = put(tmp_path, f"ground_truth/{place}", content(noise(0)))
+    for _ in range(2):  # also when the pictures were read before
+        caplog.clear()
+        data = source(tmp_path)
+        data.setup()
+        assert data.test_masks is None
+        (record,) = caplog.records
+        assert f"no test picture has a mask, and {mask} is passed over" in record.message
+        assert "is ground_truth/CLASS/NAME_mask.png or" in record.message
+    mask.unlink()
+    caplog.clear()
+    source(tmp_path).setup()
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_a_folder_for_validation_is_named_where_there_is_none_for_the_test(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path, **{"train_good": 20, f"{name}_good": 3, f"{name}_bad": 3})
+    source(tmp_path).setup()
+    (record,) = caplog.records
+    assert f"{tmp_path / name} is passed over, and some pictures of {tmp_path / 'train'} are tested" in record.message
+    fill(tmp_path, test_good=3, test_bad=3)
+    caplog.clear()
+    source(tmp_path).setup()
+    assert name not in caplog.text
+
+
 def test_a_table_may_name_what_is_not_there(tmp_path: Path) -> None:
     fill(tmp_path, any=20)
     rows = [f"any/{number:03}.png,fine" for number in range(20)]

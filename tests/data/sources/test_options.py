@@ -26,3 +26,9 @@ def test_print_config_shows_them_with_their_defaults(capsys: pytest.CaptureFixtu
         main(["fit", "--config", DEBUG, "--data", "aeanomaly.data.sources.mnist.MNIST", "--print_config"])
     said = capsys.readouterr().out
     assert all(f"    {option}:" in said for option in (*SHARED, "data_dir", "source"))
+
+
+def test_a_name_of_digits_in_quotes_stays_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", DEBUG, "--data.anomaly_classes", '["002", 3]', "--print_config"])
+    assert "    anomaly_classes:\n    - '002'\n    - 3\n" in capsys.readouterr().out
