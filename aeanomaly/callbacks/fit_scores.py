@@ -45,9 +45,19 @@ class FitScores(L.Callback):
                 f"trainer.max_epochs {epochs} is no multiple of trainer.check_val_every_n_epoch {every}: what the last "
                 "epochs train would be neither validated nor kept; change one of the two"
             )
+        sizes = getattr(getattr(trainer, "datamodule", None), "sizes", None)
+        if sizes is not None:
+            detector, normal = module.detector, torch.zeros(sizes()["val_normal"])
+            for score, threshold in product(detector.scores, detector.thresholds.values()):
+                if threshold.applies_to(score):
+                    threshold.fit(halves(normal)[1] if detector.fitted_on_half(score) else normal)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Refuse batches that would not be validated in the end, now that there is a loader to count them."""
         # Lightning sets no such attribute where the option is a time.
-        interval, ends = getattr(trainer, "val_check_interval", None), trainer.max_steps > 0 or (epochs or 0) > 0
-        if every is None and isinstance(interval, int) and ends:
+        interval, epochs = getattr(trainer, "val_check_interval", None), trainer.max_epochs
+        ends = trainer.max_steps > 0 or (epochs or 0) > 0
+        if trainer.check_val_every_n_epoch is None and isinstance(interval, int) and ends:
             batches = moves_of_schedule(trainer, "step") * trainer.accumulate_grad_batches
             if batches % interval:
                 raise UserError(
@@ -55,12 +65,6 @@ class FitScores(L.Callback):
                     f"multiple of trainer.val_check_interval {interval}: what the last ones train would be neither "
                     "validated nor kept; set --trainer.max_steps and --trainer.val_check_interval to the same number"
                 )
-        sizes = getattr(getattr(trainer, "datamodule", None), "sizes", None)
-        if sizes is not None:
-            detector, normal = module.detector, torch.zeros(sizes()["val_normal"])
-            for score, threshold in product(detector.scores, detector.thresholds.values()):
-                if threshold.applies_to(score):
-                    threshold.fit(halves(normal)[1] if detector.fitted_on_half(score) else normal)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """After training, have the validation of the best checkpoint fit what was left for the end."""

@@ -86,9 +86,6 @@ class TrainingModule(L.LightningModule):
                 "model.lr_scheduler: torch's ReduceLROnPlateau does not say what it follows; take "
                 "lightning.pytorch.cli.ReduceLROnPlateau with monitor: val/loss"
             )
-        plan = getattr(scheduler, "plan", None)
-        if plan is not None:
-            plan(moves_of_schedule(self.trainer, self.lr_interval))
         self._monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else None
         config: dict[str, Any] = {"scheduler": scheduler}
         if self.automatic_optimization:  # else `_move_schedule` does it
@@ -185,7 +182,14 @@ class TrainingModule(L.LightningModule):
             self.running_loss.point = None
 
     def on_train_start(self) -> None:
-        """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
+        """Plan the schedule and start the running loss; in the middle of an epoch, go on as before.
+
+        Raises:
+            UserError: if the schedule must know how long the fit is, and it has no end.
+        """
+        plan = getattr(self.lr_schedulers(), "plan", None)
+        if plan is not None:
+            plan(moves_of_schedule(self.trainer, self.lr_interval))
         self.running_loss = RunningLoss(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         self._recorded, self.cut_call = None, False
         restored, self._restored = self._restored or {}, None
