@@ -51,4 +51,4 @@ def recount(checkpoint: dict[str, Any], chunk_size: int) -> None:
     served = loaders[0]["served"] or batches
     current["ready"] = current["started"] = current["processed"] = chunks_before(served, batches, chunk_size)
     current["completed"] = current["processed"] - being_ended
-    progress["is_last_batch"] = served == batches
+    progress["is_last_batch"] = progress["is_last_batch"] or served == batches  # a limit ends an epoch earlier

@@ -59,6 +59,7 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         trainer(accumulate_grad_batches=4, val_check_interval=2, limit_train_batches=10),
         {"batch": 9, "at_once": True},
     ),
+    "epoch that a limit ends": ([*LIMITED, *EVERY_2], {"batch": 10}),
 }
 
 
