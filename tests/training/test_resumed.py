@@ -60,6 +60,24 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         {"batch": 9, "at_once": True},
     ),
     "epoch that a limit ends": ([*LIMITED, *EVERY_2], {"batch": 10}),
+    "schedule that follows a value, single steps": ([*FOLLOWING, *LIMITED], {"batch": 25}),
+    "schedule that follows a value, single steps, from the end of an epoch": (
+        [*FOLLOWING, *LIMITED],
+        {"batch": 25, "at_once": True},
+    ),
+    "schedule that follows a value, several steps": ([*FOLLOWING, *trainer(max_epochs=3)], {"batch": 80}),
+    "schedule that follows a value, validation every 2 epochs": (
+        [*FOLLOWING, *LIMITED, *EVERY_2],
+        {"batch": 25},
+    ),
+    "schedule that follows a value, validation every 2 epochs, from the end of an epoch": (
+        [*FOLLOWING, *LIMITED, *EVERY_2],
+        {"batch": 25, "at_once": True},
+    ),
+    "schedule that follows a value, several steps, validation every 2 epochs": (
+        [*FOLLOWING, *EVERY_2, *trainer(max_epochs=4)],
+        {"batch": 80, "at_once": True},
+    ),
 }
 
 
