@@ -26,8 +26,9 @@ class Interrupt(L.Callback):
     every tenth step and at the end of an epoch, so that all stop after the same one, whichever was told. A second
     Ctrl-C stops at once; a second SIGTERM changes nothing, because Slurm and torchrun may each send one.
 
-    During a validation, or in a step that is followed by one, the run stops after the first step that follows it, or
-    before the test: Lightning would leave the validation out of a resumed run.
+    During a validation, or in a step that is followed by one or by the end of an epoch, the run stops after the first
+    step that follows it, or before the test: Lightning would leave the validation, and what else happens at the end of
+    the epoch, out of a resumed run.
 
     Raises:
         SystemExit: with the status 128 + number of the signal, as a shell has it: 130 or 143.
@@ -82,7 +83,7 @@ class Interrupt(L.Callback):
             return
         due = not trainer.global_step % _AGREE_EVERY or trainer.is_last_batch or self._waited
         number = self._agreed(trainer) if trainer.world_size == 1 or due else 0
-        if number and not self._waited and validation_follows(trainer):
+        if number and not self._waited and (trainer.is_last_batch or validation_follows(trainer)):
             self._waited = True
         elif number:
             path = last_checkpoint(trainer)

@@ -13,7 +13,8 @@ import pytest
 
 from aeanomaly.commands.main import main
 from tests.commands.fit.test_resume import status_of
-from tests.training.parts import same, state
+from tests.training.parts import make_data, make_module, make_trainer, same, state
+from tests.training.test_chunks import SaveAt
 
 
 class Stop(L.Callback):
@@ -59,7 +60,6 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
         trainer(accumulate_grad_batches=4, val_check_interval=2, limit_train_batches=10),
         {"batch": 9, "at_once": True},
     ),
-    "epoch that a limit ends": ([*LIMITED, *EVERY_2], {"batch": 10}),
     "schedule that follows a value, single steps": ([*FOLLOWING, *LIMITED], {"batch": 25}),
     "schedule that follows a value, single steps, from the end of an epoch": (
         [*FOLLOWING, *LIMITED],
@@ -69,6 +69,10 @@ CASES: dict[str, tuple[list[str], dict[str, Any]]] = {
     "schedule that follows a value, validation every 2 epochs": (
         [*FOLLOWING, *LIMITED, *EVERY_2],
         {"batch": 25},
+    ),
+    "schedule that follows a value, at the end of an epoch without a validation": (
+        [*FOLLOWING, *LIMITED, *EVERY_2],
+        {"batch": 30},
     ),
     "schedule that follows a value, validation every 2 epochs, from the end of an epoch": (
         [*FOLLOWING, *LIMITED, *EVERY_2],
@@ -105,3 +109,14 @@ def test_a_fit_that_is_told_to_end_within_accumulated_batches_leaves_its_last_ch
     # Validated after 18 batches and after 36, which are seven steps and a batch.
     run = fit(*trainer(accumulate_grad_batches=5), *HALVES, "--trainer.callbacks+", early)
     assert state(run)["global_step"] == 7
+
+
+def test_an_epoch_that_a_limit_ends_is_not_repeated(tmp_path: Path) -> None:
+    limits: dict[str, Any] = {"max_epochs": 4, "limit_train_batches": 10, "check_val_every_n_epoch": 2}
+    whole, resumed = make_module(), make_module()
+    for module, checkpoint in ((whole, None), (resumed, tmp_path / "end.ckpt")):
+        L.seed_everything(9)
+        fitting = make_trainer([SaveAt(10, tmp_path / "end.ckpt")] if module is whole else [], **limits)
+        fitting.fit(module, make_data(), ckpt_path=checkpoint, weights_only=True)
+        assert fitting.global_step == 40
+    assert same(whole.state_dict(), resumed.state_dict())
