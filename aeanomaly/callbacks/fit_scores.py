@@ -58,7 +58,7 @@ class FitScores(L.Callback):
         interval, epochs = getattr(trainer, "val_check_interval", None), trainer.max_epochs
         ends = trainer.max_steps > 0 or (epochs or 0) > 0
         if trainer.check_val_every_n_epoch is None and isinstance(interval, int) and ends:
-            batches = moves_of_schedule(trainer, "step") * trainer.accumulate_grad_batches
+            batches = _batches(trainer)
             if batches % interval:
                 raise UserError(
                     f"this fit has {batches} batches (trainer.max_steps {trainer.max_steps}, max_epochs {epochs}), no "
@@ -89,3 +89,12 @@ class FitScores(L.Callback):
         if improved:
             self._lowest = module.validation_loss()
         module.evaluation(refit=improved or self.when == "always" or not fitting)
+
+
+def _batches(trainer: L.Trainer) -> int:
+    """How many batches a fit has, the last step of whose epochs may be of fewer than others; 0 if nobody knows."""
+    steps, in_epoch = moves_of_schedule(trainer, "step"), trainer.num_training_batches
+    if in_epoch == math.inf:  # a loader without a length
+        return max(0, steps) * trainer.accumulate_grad_batches
+    epochs, more = divmod(steps, math.ceil(in_epoch / trainer.accumulate_grad_batches))
+    return epochs * int(in_epoch) + more * trainer.accumulate_grad_batches
