@@ -63,7 +63,7 @@ class FitScores(L.Callback):
                 raise UserError(
                     f"this fit has {batches} batches (trainer.max_steps {trainer.max_steps}, max_epochs {epochs}), no "
                     f"multiple of trainer.val_check_interval {interval}: what the last ones train would be neither "
-                    "validated nor kept; set --trainer.max_steps and --trainer.val_check_interval to the same number"
+                    f"validated nor kept; set --trainer.val_check_interval to {batches}, or to a number that divides it"
                 )
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -198,7 +198,8 @@ class TrainingModule(L.LightningModule):
         self._recorded, self.cut_call = None, False
         restored, self._restored = self._restored or {}, None
         self._followed = restored.get("val_metrics", {}).get(self._monitor)
-        restore_random_state(restored, self.device)
+        self._seed_epoch()  # for a process that the checkpoint holds no state of
+        restore_random_state(restored, self.global_rank, self.device)
         if "running_loss" in restored:
             self.running_loss.restore(restored["running_loss"], self.device)
             if self.running_loss.due(self.global_step):  # the run was interrupted just before
@@ -206,6 +207,9 @@ class TrainingModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
+        self._seed_epoch()
+
+    def _seed_epoch(self) -> None:
         seed = global_seed()
         if seed is not None:
             torch.manual_seed((seed << 24) + (self.current_epoch << 12) + self.global_rank)
@@ -226,7 +230,7 @@ class TrainingModule(L.LightningModule):
         if self.trainer.state.fn == "fit":
             check_weights(self)
             checkpoint["running_loss"] = self.running_loss.state(self.trainer)
-        save_random_state(checkpoint, self.device)
+        save_random_state(checkpoint, self.trainer.strategy, self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state until training starts, and count in calls of this fit."""
