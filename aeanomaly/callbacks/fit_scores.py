@@ -45,22 +45,26 @@ class FitScores(L.Callback):
                 f"trainer.max_epochs {epochs} is no multiple of trainer.check_val_every_n_epoch {every}: what the last "
                 "epochs train would be neither validated nor kept; change one of the two"
             )
-        # Lightning sets no such attribute where the option is a time.
-        interval, ends = getattr(trainer, "val_check_interval", None), trainer.max_steps > 0 or (epochs or 0) > 0
-        if every is None and isinstance(interval, int) and ends:
-            batches = moves_of_schedule(trainer, "step") * trainer.accumulate_grad_batches
-            if batches % interval:
-                raise UserError(
-                    f"this fit has {batches} batches (trainer.max_steps {trainer.max_steps}, max_epochs {epochs}), no "
-                    f"multiple of trainer.val_check_interval {interval}: what the last ones train would be neither "
-                    "validated nor kept; set --trainer.max_steps and --trainer.val_check_interval to the same number"
-                )
         sizes = getattr(getattr(trainer, "datamodule", None), "sizes", None)
         if sizes is not None:
             detector, normal = module.detector, torch.zeros(sizes()["val_normal"])
             for score, threshold in product(detector.scores, detector.thresholds.values()):
                 if threshold.applies_to(score):
                     threshold.fit(halves(normal)[1] if detector.fitted_on_half(score) else normal)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Refuse batches that would not be validated in the end, now that there is a loader to count them."""
+        # Lightning sets no such attribute where the option is a time.
+        interval, epochs = getattr(trainer, "val_check_interval", None), trainer.max_epochs
+        ends = trainer.max_steps > 0 or (epochs or 0) > 0
+        if trainer.check_val_every_n_epoch is None and isinstance(interval, int) and ends:
+            batches = _batches(trainer)
+            if batches % interval:
+                raise UserError(
+                    f"this fit has {batches} batches (trainer.max_steps {trainer.max_steps}, max_epochs {epochs}), no "
+                    f"multiple of trainer.val_check_interval {interval}: what the last ones train would be neither "
+                    f"validated nor kept; set --trainer.val_check_interval to {batches}, or to a number that divides it"
+                )
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """After training, have the validation of the best checkpoint fit what was left for the end."""
@@ -85,3 +89,12 @@ class FitScores(L.Callback):
         if improved:
             self._lowest = module.validation_loss()
         module.evaluation(refit=improved or self.when == "always" or not fitting)
+
+
+def _batches(trainer: L.Trainer) -> int:
+    """How many batches a fit has, the last step of whose epochs may be of fewer than others; 0 if nobody knows."""
+    steps, in_epoch = moves_of_schedule(trainer, "step"), trainer.num_training_batches
+    if in_epoch == math.inf:  # a loader without a length
+        return max(0, steps) * trainer.accumulate_grad_batches
+    epochs, more = divmod(steps, math.ceil(in_epoch / trainer.accumulate_grad_batches))
+    return epochs * int(in_epoch) + more * trainer.accumulate_grad_batches

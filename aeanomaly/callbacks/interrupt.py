@@ -26,8 +26,9 @@ class Interrupt(L.Callback):
     every tenth step and at the end of an epoch, so that all stop after the same one, whichever was told. A second
     Ctrl-C stops at once; a second SIGTERM changes nothing, because Slurm and torchrun may each send one.
 
-    During a validation, or in a step that is followed by one, the run stops after the first step that follows it, or
-    before the test: Lightning would leave the validation out of a resumed run.
+    During a validation, or in a step that is followed by one or by the end of an epoch, the run stops after the first
+    step that follows it, or before the test: Lightning would leave the validation, and what else happens at the end of
+    the epoch, out of a resumed run.
 
     Raises:
         SystemExit: with the status 128 + number of the signal, as a shell has it: 130 or 143.
@@ -78,9 +79,11 @@ class Interrupt(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Stop here if it was asked for: all parameters are updated, and the loader knows its place."""
+        if within_step(trainer):
+            return
         due = not trainer.global_step % _AGREE_EVERY or trainer.is_last_batch or self._waited
         number = self._agreed(trainer) if trainer.world_size == 1 or due else 0
-        if number and not self._waited and _validation_follows(trainer, batch_idx):
+        if number and not self._waited and (trainer.is_last_batch or validation_follows(trainer)):
             self._waited = True
         elif number:
             path = last_checkpoint(trainer)
@@ -108,8 +111,14 @@ class Interrupt(L.Callback):
             print("Stopped before there was anything to keep.", flush=True)
 
 
-def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
-    """Whether Lightning validates after this batch."""
+def within_step(trainer: L.Trainer) -> bool:
+    """Whether gradients of the latest batches still wait for others: no checkpoint holds them."""
+    batches: int = trainer.fit_loop.batch_idx + 1
+    return bool(batches % trainer.accumulate_grad_batches) and not trainer.is_last_batch
+
+
+def validation_follows(trainer: L.Trainer) -> bool:
+    """Whether Lightning validates after the latest batch."""
     if not trainer.enable_validation:
         return False
     epochs, batches = trainer.check_val_every_n_epoch, trainer.val_check_batch
@@ -117,5 +126,5 @@ def _validation_follows(trainer: L.Trainer, batch_idx: int) -> bool:
         return False
     if batches == float("inf"):
         return trainer.is_last_batch
-    done = trainer.fit_loop.total_batch_idx if epochs is None else batch_idx
+    done = trainer.fit_loop.total_batch_idx if epochs is None else trainer.fit_loop.batch_idx
     return batches is not None and (done + 1) % batches == 0

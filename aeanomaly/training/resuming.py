@@ -5,24 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from lightning.pytorch.strategies import Strategy
+from torch import Tensor
 
+from aeanomaly.distributed.gather import gather_rows
 from aeanomaly.outputs import chunks_before
 
 
-def save_random_state(checkpoint: dict[str, Any], device: torch.device) -> None:
-    """Put the random state in, for a run that is interrupted in the middle of an epoch, and the number of threads."""
+def save_random_state(checkpoint: dict[str, Any], strategy: Strategy, device: torch.device) -> None:
+    """Put in the number of threads, and a row with the random state of every process, for a run that stops in an epoch.
+
+    Every process must call it, as it gathers.
+    """
     checkpoint["threads"] = torch.get_num_threads()
-    checkpoint["random_state"] = torch.get_rng_state()
+    checkpoint["random_state"] = gather_rows(torch.get_rng_state()[None], strategy).cpu()
     if device.type == "cuda":
-        checkpoint["random_state_on_gpu"] = torch.cuda.get_rng_state(device)
+        checkpoint["random_state_on_gpu"] = gather_rows(torch.cuda.get_rng_state(device)[None], strategy).cpu()
 
 
-def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Set what `save_random_state` put in, as far as it is there."""
-    if "random_state" in state:
-        torch.set_rng_state(state["random_state"].cpu())
-    if "random_state_on_gpu" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["random_state_on_gpu"].cpu(), device)
+def restore_random_state(state: dict[str, Any], rank: int, device: torch.device) -> None:
+    """Set what `save_random_state` put in for the process of this rank, as far as it is there."""
+    if (own := _row(state, "random_state", rank)) is not None:
+        torch.set_rng_state(own)
+    if device.type == "cuda" and (own := _row(state, "random_state_on_gpu", rank)) is not None:
+        torch.cuda.set_rng_state(own, device)
+
+
+def _row(state: dict[str, Any], key: str, rank: int) -> Tensor | None:
+    # Older checkpoints hold the state of the first process alone: others that took it would draw the same noise.
+    rows = torch.atleast_2d(state[key].cpu()) if key in state else ()
+    return rows[rank].clone() if rank < len(rows) else None  # torch crashes with a part of a tensor
 
 
 def recount(checkpoint: dict[str, Any], chunk_size: int) -> None:
@@ -51,4 +63,4 @@ def recount(checkpoint: dict[str, Any], chunk_size: int) -> None:
     served = loaders[0]["served"] or batches
     current["ready"] = current["started"] = current["processed"] = chunks_before(served, batches, chunk_size)
     current["completed"] = current["processed"] - being_ended
-    progress["is_last_batch"] = served == batches
+    progress["is_last_batch"] = progress["is_last_batch"] or served == batches  # a limit ends an epoch earlier

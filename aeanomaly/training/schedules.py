@@ -47,7 +47,7 @@ class WarmupCosine(LRScheduler):
         return [base * self.share(self.last_epoch) for base in self.base_lrs]
 
     def plan(self, total_steps: int) -> None:
-        """Say how many times it will move, before the first time."""
+        """Say how many times it will move in all, before the first time or before the first of a resumed fit."""
         self.total_steps = total_steps
         for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = rate
@@ -60,6 +60,9 @@ class WarmupCosine(LRScheduler):
 def moves_of_schedule(trainer: L.Trainer, interval: Literal["epoch", "step"]) -> int:
     """How many times a schedule moves during a fit: epochs, or optimiser steps.
 
+    To be asked from `on_train_start` on, when there is a training loader. Earlier, Lightning would make it for this
+    question, and a resumed fit would not tell it where to go on.
+
     Raises:
         UserError: if the fit has no end.
     """
@@ -68,7 +71,7 @@ def moves_of_schedule(trainer: L.Trainer, interval: Literal["epoch", "step"]) ->
         raise UserError("model.lr_scheduler needs to know how long the fit is: set trainer.max_epochs")
     if interval == "epoch":
         return epochs
-    moves = trainer.estimated_stepping_batches  # makes the training loader
+    moves = trainer.estimated_stepping_batches
     if epochs > 0 and not trainer.lightning_module.automatic_optimization:
         loader: Any = trainer.train_dataloader
         moves = epochs * loader.batches  # Lightning counts calls, which take several steps

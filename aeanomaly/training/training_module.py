@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, cast
@@ -49,6 +50,7 @@ class TrainingModule(L.LightningModule):
     running_loss = RunningLoss()
     _recorded: Callable[[Tensor], dict[str, Tensor]] | None = None
     _monitor: str | None = None
+    _followed: float | None = None  # what the schedule follows, as the run that is resumed had it
     _restored: dict[str, Any] | None = None
 
     @property
@@ -86,13 +88,12 @@ class TrainingModule(L.LightningModule):
                 "model.lr_scheduler: torch's ReduceLROnPlateau does not say what it follows; take "
                 "lightning.pytorch.cli.ReduceLROnPlateau with monitor: val/loss"
             )
-        plan = getattr(scheduler, "plan", None)
-        if plan is not None:
-            plan(moves_of_schedule(self.trainer, self.lr_interval))
         self._monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else None
         config: dict[str, Any] = {"scheduler": scheduler}
         if self.automatic_optimization:  # else `_move_schedule` does it
             config |= {"interval": self.lr_interval, "monitor": self._monitor}
+            if self._monitor is not None and self.lr_interval == "epoch":
+                config["frequency"] = sys.maxsize  # Lightning would move it after the epoch's checkpoints are written
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def training_step(self, batches: Batch | Chunk, batch_idx: int) -> Tensor | None:
@@ -160,7 +161,7 @@ class TrainingModule(L.LightningModule):
     def _move_schedule(self, interval: Literal["epoch", "step"]) -> None:
         schedulers: Any = self.lr_schedulers() if interval == self.lr_interval else None
         if schedulers is not None:
-            metric = self.trainer.callback_metrics.get(self._monitor) if self._monitor else None
+            metric = self.trainer.callback_metrics.get(self._monitor, self._followed) if self._monitor else None
             if metric is not None or self._monitor is None:
                 self.lr_scheduler_step(schedulers, metric)
 
@@ -185,11 +186,20 @@ class TrainingModule(L.LightningModule):
             self.running_loss.point = None
 
     def on_train_start(self) -> None:
-        """Start the running loss; in the middle of an epoch, which has no `on_train_epoch_start`, go on as before."""
+        """Plan the schedule and start the running loss; in the middle of an epoch, go on as before.
+
+        Raises:
+            UserError: if the schedule must know how long the fit is, and it has no end.
+        """
+        plan = getattr(self.lr_schedulers(), "plan", None)
+        if plan is not None:
+            plan(moves_of_schedule(self.trainer, self.lr_interval))
         self.running_loss = RunningLoss(self.trainer.log_every_n_steps)  # type: ignore[attr-defined]
         self._recorded, self.cut_call = None, False
         restored, self._restored = self._restored or {}, None
-        restore_random_state(restored, self.device)
+        self._followed = restored.get("val_metrics", {}).get(self._monitor)
+        self._seed_epoch()  # for a process that the checkpoint holds no state of
+        restore_random_state(restored, self.global_rank, self.device)
         if "running_loss" in restored:
             self.running_loss.restore(restored["running_loss"], self.device)
             if self.running_loss.due(self.global_step):  # the run was interrupted just before
@@ -197,6 +207,9 @@ class TrainingModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
+        self._seed_epoch()
+
+    def _seed_epoch(self) -> None:
         seed = global_seed()
         if seed is not None:
             torch.manual_seed((seed << 24) + (self.current_epoch << 12) + self.global_rank)
@@ -204,7 +217,7 @@ class TrainingModule(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Move a schedule that follows a metric; the others were moved before the validation."""
         self._recorded = None  # what changes from epoch to epoch (thawed layers) must not be in an old recording
-        if not self.automatic_optimization and self._monitor is not None:
+        if self._monitor is not None:
             self._move_schedule("epoch")
 
     def on_validation_start(self) -> None:
@@ -217,10 +230,10 @@ class TrainingModule(L.LightningModule):
         if self.trainer.state.fn == "fit":
             check_weights(self)
             checkpoint["running_loss"] = self.running_loss.state(self.trainer)
-        save_random_state(checkpoint, self.device)
+        save_random_state(checkpoint, self.trainer.strategy, self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the random state until training starts, and count in calls of this fit."""
-        kept = ("random_state", "random_state_on_gpu", "running_loss")
+        kept = ("random_state", "random_state_on_gpu", "running_loss", "val_metrics")
         self._restored = {key: checkpoint[key] for key in kept if key in checkpoint}
         recount(checkpoint, self.chunk_size)

@@ -36,6 +36,8 @@ def same(one: Any, other: Any) -> bool:
         return torch.equal(one.nan_to_num(), other.nan_to_num())
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
 
 
