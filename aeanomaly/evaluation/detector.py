@@ -20,7 +20,7 @@ class Judgement(NamedTuple):
 
     score: Tensor  # (B,) float32, higher = more anomalous
     p_value: Tensor  # (B,) float32, how rare so high a score is among normal images
-    decision: dict[str, Tensor]  # name of the threshold -> (B,) bool, whether the score lies above it
+    decision: dict[str, Tensor]  # name of the threshold -> (B,) bool, whether the score lies above it, or is NaN
 
 
 class Detector(nn.Module):
@@ -116,7 +116,8 @@ class Detector(nn.Module):
             score = self.score(name, output)
             if name in self._parts:
                 output = output.extended({f"scores.{name}": self.calibration(name).standardised(score)})
-            decision = {threshold: score > value for threshold, value in self.threshold_values(name).items()}
+            # A NaN is above: as the rarest of all, by its p-value too.
+            decision = {threshold: ~(score <= value) for threshold, value in self.threshold_values(name).items()}
             judgements[name] = Judgement(score, self.calibration(name).p_value(score), decision)
         return judgements
 

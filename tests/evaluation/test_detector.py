@@ -78,6 +78,16 @@ def test_a_checkpoint_restores_scores_p_values_and_decisions(fitted: Detector) -
         assert all(torch.equal(again.decision[key], judgement.decision[key]) for key in judgement.decision)
 
 
+@torch.no_grad()
+def test_a_nan_is_flagged_as_its_p_value_says(fitted: Detector) -> None:
+    broken = images(2, seed=1) / 255
+    broken[0, 0, 0, 0] = torch.nan
+    judged = fitted(broken)
+    for name in judged:
+        assert judged[name].p_value[0] == 1 / 100
+        assert all(flags[0] for flags in judged[name].decision.values())
+
+
 def test_an_unfitted_score_is_refused_by_name() -> None:
     with pytest.raises(UserError, match="'kmeans' was never fitted"):
         make()(images())
