@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,15 @@ def test_a_plain_trainer_gives_metrics_and_a_checkpoint_that_loads(tmp_path: Pat
     again = LitAutoencoder.load_from_checkpoint(tmp_path / "plain.ckpt", weights_only=True)
     assert isinstance(again.net, DenseAutoencoder)
     assert make_trainer().test(again, make_data(), verbose=False) == [metrics]
+
+
+def test_a_number_of_numpy_is_kept_as_a_plain_one(tmp_path: Path) -> None:
+    module = LitAutoencoder(make_module().net, thresholds={"fixed": Fixed(np.percentile([1, 2, 3], 95))})  # a float64
+    trainer = make_trainer(max_epochs=1, limit_train_batches=1)
+    trainer.fit(module, make_data())
+    trainer.save_checkpoint(tmp_path / "numpy.ckpt")
+    again = LitAutoencoder.load_from_checkpoint(tmp_path / "numpy.ckpt", weights_only=True)
+    assert again.detector.threshold_values("reconstruction") == {"fixed": pytest.approx(2.9)}
 
 
 def test_the_shortest_way(tmp_path: Path) -> None:
