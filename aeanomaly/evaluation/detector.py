@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -76,6 +76,15 @@ class Detector(nn.Module):
         """
         module = self.score_modules[score]
         return module.fitted_on == "validation" or any(map(self.fitted_on_half, module.reads_scores))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Leave scores of these names, and those that are made of them, as if they had never been fitted."""
+        gone = set(names)
+        for name, score in self.score_modules.items():  # what a score is made of stands before it
+            if name in gone or gone.intersection(score.reads_scores):
+                gone.add(name)
+                score.forget()
+                self.calibration(name).forget()
 
     def threshold_values(self, score: str) -> dict[str, float]:
         """The value of each threshold that applies to a score, by name, as far as it is known."""
@@ -166,6 +175,6 @@ class Detector(nn.Module):
         if not score.fitted:
             raise UserError(
                 f"score {name!r} was never fitted: train it first, with at least one validation, or use a checkpoint "
-                "of such a run"
+                "of such a run; FitScores with `when: improved` leaves it out of those that are not the best so far"
             )
         return score

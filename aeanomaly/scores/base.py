@@ -25,6 +25,13 @@ class Fitted(nn.Module):
         """Whether no buffer is still empty."""
         return all(buffer.numel() for buffer in self.buffers())
 
+    def forget(self) -> None:
+        """Empty the buffers, as before the first fit."""
+        for module in self.modules():
+            if isinstance(module, Fitted):
+                for name, buffer in module.named_buffers(recurse=False):
+                    setattr(module, name, buffer.new_empty(0))
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # Fitted state has the size of what it was fitted on, which a fresh module cannot know; and what was fitted in
         # inference mode cannot be written to.
