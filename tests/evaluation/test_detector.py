@@ -68,6 +68,13 @@ def test_bytes_and_numbers_are_the_same_image(fitted: Detector) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_numbers_of_another_precision_are_the_same_image(fitted: Detector, dtype: torch.dtype) -> None:
+    given = torch.linspace(0, 1, 2 * 16, dtype=dtype).view(2, 1, 4, 4)
+    assert torch.equal(fitted(given)["kmeans"].score, fitted(given.float())["kmeans"].score)
+
+
+@torch.no_grad()
 def test_a_checkpoint_restores_scores_p_values_and_decisions(fitted: Detector) -> None:
     fresh = make()
     fresh.load_state_dict(fitted.state_dict())
