@@ -85,6 +85,18 @@ def test_the_run_s_threshold_comes_first_and_another_by_its_button(
     assert page.title() == f"Anomaly report: {EVIL}"
 
 
+def test_a_nan_is_flagged_as_in_the_test(page: Page, tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run", 100)
+    table = path / "test_scores.csv"
+    table.write_text(re.sub(r"(?m)^([03],\d,\d,)[^,]*", r"\1nan", table.read_text()))  # a normal one and an anomaly
+    scored = read_scored(path)
+    (tmp_path / "report.html").write_text(render([Entry("run", scored, gallery(scored))]), encoding="utf-8")
+    page.goto((tmp_path / "report.html").as_uri())
+    page.get_by_role("spinbutton", name="Threshold as a number").fill("1e9")
+    assert [shown(page)[name] for name in ("passed", "alarms", "missed", "caught")] == ["89", "1", "9", "1"]
+    assert page.locator("#gallery .alarm").count() == 1
+
+
 def test_of_very_many_images_a_sample_is_counted(
     page: Page, runs: list[ScoredRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,8 +23,8 @@ class FitScores(L.Callback):
 
     Args:
         when: ``always``, in every validation; ``improved``, when ``val/loss`` is lower than ever before, which leaves
-            the fitted scores out of the other validations; ``end``, once, in a validation of the best checkpoint after
-            training, which `python -m aeanomaly fit` makes by itself.
+            the fitted scores out of the other validations, and unfitted in checkpoints of these; ``end``, once, in a
+            validation of the best checkpoint after training, which `python -m aeanomaly fit` makes by itself.
     """
 
     def __init__(self, when: Literal["always", "improved", "end"] = "always") -> None:

@@ -10,6 +10,8 @@ from aeanomaly.evaluation.metrics import ranks
 from aeanomaly.outputs import Evaluation
 from aeanomaly.training.module import LitAutoencoder
 
+_LARGEST = 1e19  # TensorBoard has no bins beyond 1e20, and raises if it finds all values there
+
 
 class ScoreHistograms(EvaluationCallback):
     """Writes the histograms ``<stage>/<score>/normal`` and ``<stage>/<score>/anomaly`` and the precision-recall curve
@@ -25,6 +27,7 @@ class ScoreHistograms(EvaluationCallback):
             for kind, group in (("normal", ~evaluation.is_anomaly), ("anomaly", evaluation.is_anomaly)):
                 values = scores[finite & group]
                 if len(values):  # TensorBoard raises for an empty histogram
+                    values = values.clamp(-_LARGEST, _LARGEST)
                     writer.add_histogram(f"{stage}/{name}/{kind}", values, logged_step(trainer))
             if evaluation.is_anomaly.any() and finite.all():
                 # TensorBoard bins predictions over [0, 1], hence ranks instead of scores.

@@ -102,7 +102,7 @@ class RunRecord(L.Callback):
             best = chosen_checkpoint(trainer)
             # A file that is not on this disk is read for the test only, which then says its values.
             saved = read_checkpoint(best) if best is not None and best.is_file() else None
-            values |= saved.get("val_metrics", {}) if saved is not None else _logged(trainer, "val")
+            values |= saved.get("val_metrics", {}) if saved is not None else autoencoder(self, pl_module).val_metrics()
         self._write(trainer, values)
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

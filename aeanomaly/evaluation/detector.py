@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -20,7 +20,7 @@ class Judgement(NamedTuple):
 
     score: Tensor  # (B,) float32, higher = more anomalous
     p_value: Tensor  # (B,) float32, how rare so high a score is among normal images
-    decision: dict[str, Tensor]  # name of the threshold -> (B,) bool, whether the score lies above it
+    decision: dict[str, Tensor]  # name of the threshold -> (B,) bool, whether the score lies above it, or is NaN
 
 
 class Detector(nn.Module):
@@ -77,6 +77,15 @@ class Detector(nn.Module):
         module = self.score_modules[score]
         return module.fitted_on == "validation" or any(map(self.fitted_on_half, module.reads_scores))
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Leave scores of these names, and those that are made of them, as if they had never been fitted."""
+        gone = set(names)
+        for name, score in self.score_modules.items():  # what a score is made of stands before it
+            if name in gone or gone.intersection(score.reads_scores):
+                gone.add(name)
+                score.forget()
+                self.calibration(name).forget()
+
     def threshold_values(self, score: str) -> dict[str, float]:
         """The value of each threshold that applies to a score, by name, as far as it is known."""
         calibration = self.calibration(score)
@@ -95,7 +104,7 @@ class Detector(nn.Module):
 
     def output(self, images: Tensor) -> Output:
         """What the scores read of (B, C, H, W) images, as for `forward`."""
-        return self.complete(self.net(images.float() / 255 if images.dtype == torch.uint8 else images))
+        return self.complete(self.net(images.float() / 255 if images.dtype == torch.uint8 else images.float()))
 
     def forward(self, images: Tensor) -> dict[str, Judgement]:
         """Judge (B, C, H, W) images, uint8 in 0..255 or floating-point in [0, 1], by every score.
@@ -116,7 +125,8 @@ class Detector(nn.Module):
             score = self.score(name, output)
             if name in self._parts:
                 output = output.extended({f"scores.{name}": self.calibration(name).standardised(score)})
-            decision = {threshold: score > value for threshold, value in self.threshold_values(name).items()}
+            # A NaN is above: as the rarest of all, by its p-value too.
+            decision = {threshold: ~(score <= value) for threshold, value in self.threshold_values(name).items()}
             judgements[name] = Judgement(score, self.calibration(name).p_value(score), decision)
         return judgements
 
@@ -165,6 +175,6 @@ class Detector(nn.Module):
         if not score.fitted:
             raise UserError(
                 f"score {name!r} was never fitted: train it first, with at least one validation, or use a checkpoint "
-                "of such a run"
+                "of such a run; FitScores with `when: improved` leaves it out of those that are not the best so far"
             )
         return score

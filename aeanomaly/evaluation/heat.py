@@ -10,6 +10,8 @@ from aeanomaly.evaluation.thresholds import conformal_rank
 _RARE = 0.05  # share of normal pictures whose score lies above the middle of the scale
 _LEAST = 0.01  # half of the scale at least, as a share of the median: few normal pictures may scatter too little
 
+_VERY_HIGH = 1e30  # stands for an infinite score, of which there are no proportions
+
 
 def heat_scale(normal_scores: Tensor) -> tuple[float, float, float]:
     """Where the scale of a score begins, has its middle, and ends, in the unit of the score.
@@ -32,7 +34,8 @@ def heat(maps: Tensor, scores: Tensor, normal_scores: Tensor) -> Tensor:
     The unit of a map need not be that of its score: a sum of errors has the one of a place many times over. The hottest
     place of a picture is therefore given the picture's score, and the others theirs in proportion. A picture whose
     score half of the normal ones exceed has no heat, however its own places differ. One whose score lies beyond the
-    scale has a scale to its score, as it would be of the last colour everywhere. NaN has no heat.
+    scale has a scale to its score, as it would be of the last colour everywhere. What is infinite counts as very high;
+    NaN has no heat.
 
     Args:
         maps: (B, H, W).
@@ -40,6 +43,8 @@ def heat(maps: Tensor, scores: Tensor, normal_scores: Tensor) -> Tensor:
         normal_scores: (N,) ascending, at least one.
     """
     begin, _, end = heat_scale(normal_scores)
+    scores = scores.nan_to_num(nan=torch.nan, posinf=_VERY_HIGH, neginf=-torch.inf)
+    maps = maps.nan_to_num(nan=torch.nan, neginf=-torch.inf)
     score, peak = scores.view(-1, 1, 1), maps.amax((1, 2), keepdim=True)
     # Proportions mean nothing below zero, where log densities may lie: there differences are kept.
     proportional = (peak > 0) & (score > 0)

@@ -12,6 +12,7 @@ from aeanomaly.distributed.gather import gather_rows
 
 FPR_LIMIT = 0.3  # up to which the overlap is averaged, as in the source
 BINS = 2**18  # 8 MiB of counts
+_AT_ONCE = 2**20  # pixels; each takes 122 bytes while it is counted
 
 
 def area(x: Tensor, y: Tensor, limit: float = 1.0) -> float:
@@ -25,14 +26,6 @@ def area(x: Tensor, y: Tensor, limit: float = 1.0) -> float:
     inside = (limit - x[:-1]).clamp(min=0).minimum(width)
     slope = rise / width.where(width > 0, 1)
     return float((inside * (y[:-1] + slope * inside / 2)).sum() / limit)
-
-
-def largest_error(x: Tensor, y: Tensor, limit: float = 1.0) -> float:
-    """How far `area` may be from that of any ascending curve through the same points."""
-    width, rise = x.diff(), y.diff()
-    inside = (limit - x[:-1]).clamp(min=0).minimum(width)
-    # A curve stays in the box between two points, and the line halves the box unless the limit cuts it.
-    return float((inside * rise * torch.where(inside < width, 1.0, 0.5)).sum() / limit)
 
 
 def region_weights(masks: Tensor) -> Tensor:
@@ -58,8 +51,7 @@ class PixelCounts:
     A bin holds the values whose float32 bits agree but for the last ones. At first no bit is left out: each value has a
     bin of its own, and all is exact. Whenever there are more than `BINS`, one bit more is left out. So memory does not
     grow with the number of pixels, bins are as fine as the values allow whatever their scale, and neither the order of
-    the images nor the number of devices matters. How far off the bins may be is computed from the counts, see `errors`;
-    it is of the order of 1 / BINS.
+    the images nor the number of devices matters. How far off the metrics may be is of the order of 1 / BINS.
 
     - ``pixel_auroc``: area under the ROC curve over all pixels of all images.
     - ``aupro``: per-region overlap, the share of a region above a threshold averaged over regions, averaged over false
@@ -79,12 +71,13 @@ class PixelCounts:
 
     def add(self, maps: Tensor, masks: Tensor) -> None:
         """Count the pixels of (B, H, W) maps; (B, H, W) masks are not 0 where a pixel is anomalous."""
-        values = maps.detach().cpu().float().flatten()
-        masks = masks.cpu()
-        anomalous = masks.flatten() != 0
-        self._finite = self._finite and bool(values.isfinite().all())
-        kinds = torch.stack([~anomalous, anomalous, region_weights(masks).flatten()], dim=1)
-        self._merge(_ordered_bits(values) >> self._left_out, kinds.double())
+        rows = max(1, _AT_ONCE // max(1, maps.shape[1] * maps.shape[2]))
+        for some, of in zip(maps.detach().split(rows), masks.split(rows), strict=True):
+            values, of = some.cpu().float().flatten(), of.cpu()
+            anomalous = of.flatten() != 0
+            self._finite = self._finite and bool(values.isfinite().all())
+            kinds = torch.stack([~anomalous, anomalous, region_weights(of).flatten()], dim=1)
+            self._merge(_ordered_bits(values) >> self._left_out, kinds.double())
 
     def _merge(self, bins: Tensor, counts: Tensor) -> None:
         """Add counts in bins of the present width, and widen the bins if there are too many."""
@@ -110,10 +103,6 @@ class PixelCounts:
         """Both metrics; none without normal and anomalous pixels, or where a value is not finite."""
         curves = self._curves()
         return {name: area(*curve) for name, curve in curves.items()}
-
-    def errors(self) -> dict[str, float]:
-        """By how much each metric may differ from that of the values themselves; 0 while no bit is left out."""
-        return {name: largest_error(*curve) if self._left_out else 0.0 for name, curve in self._curves().items()}
 
     def _curves(self) -> dict[str, tuple[Tensor, Tensor, float]]:
         """False positive rates and heights of both curves, from the strictest threshold on, and their limits."""

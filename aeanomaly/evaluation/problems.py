@@ -6,6 +6,8 @@ from aeanomaly.outputs import Evaluation
 
 _DEAD = 1e-6  # a standard deviation below this share of the largest one carries no information in float32
 
+_NAMED = 10  # dead dimensions; a code with places may have thousands
+
 
 def find_problems(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Suspicions about an evaluation: a short cause, by which repeats are recognised, and the sentence to say.
@@ -30,5 +32,6 @@ def find_problems(evaluation: Evaluation) -> list[tuple[str, str]]:
         spread = code.std(0)
         dead = (spread <= _DEAD * spread.max().clamp_min(1e-30)).nonzero().flatten().tolist()
         if dead:
-            problems.append(("dead code", f"code dimensions {dead} of {code.shape[1]} do not vary over normal images"))
+            named = str(dead) if len(dead) <= _NAMED else f"{dead[:_NAMED]} and {len(dead) - _NAMED} more"
+            problems.append(("dead code", f"code dimensions {named} of {code.shape[1]} do not vary over normal images"))
     return problems

@@ -83,11 +83,13 @@ class FalseAlarmRate(Threshold):
         n = len(normal_scores)
         if self.alpha < 1 / (n + 1):
             least = math.ceil(10_000 / (n + 1)) / 10_000  # rounded up, as the option is given
+            lenient = (
+                f"raise --model.thresholds.{self.name}.alpha to {least:g} or more" if n else "leave the threshold out"
+            )
             raise UserError(
                 f"a false alarm rate of {self.alpha:g} cannot be guaranteed from {n} normal validation images: "
                 f"it takes {math.ceil(round(1 / self.alpha, 6)) - 1}; add normal images, raise data.val_fraction, or "
-                f"raise --model.thresholds.{self.name}.alpha to {least:g} or more (a score that is fitted on these "
-                "images, such as KMeans, leaves half of them)"
+                f"{lenient} (a score that is fitted on these images, such as KMeans, leaves half of them)"
             )
         return float(normal_scores.sort().values[conformal_rank(n, self.alpha) - 1])
 

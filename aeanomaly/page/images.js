@@ -43,7 +43,7 @@ function showGallery() {
   const verdicts = { alarm: "False alarm", miss: "Missed anomaly", right: "" };
   const judgedImages = run.images.map((image) => {
     const [value, anomalous] = [values[image.row], run.anomalous[image.row] === 1];
-    const verdict = value > limit === anomalous ? "right" : anomalous ? "miss" : "alarm";
+    const verdict = !(value <= limit) === anomalous ? "right" : anomalous ? "miss" : "alarm";
     // How far on the wrong side; rightly judged images follow from the highest score to the lowest.
     return { ...image, value, anomalous, verdict, wrong: verdict === "right" ? -1 : Math.abs(value - limit) };
   });

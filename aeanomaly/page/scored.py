@@ -56,8 +56,8 @@ class ScoredRun:
         return chosen if chosen is not None else float(np.quantile(finite, _START)) if len(finite) else 0.0
 
     def flagged(self, score: str, threshold: float) -> NDArray[np.bool_]:
-        """(N,) whether each image lies above a threshold, compared in float32 as in the test."""
-        above: NDArray[np.bool_] = self.scores[score] > np.float32(threshold)
+        """(N,) whether each image lies above a threshold or is NaN, compared in float32 as in the test."""
+        above: NDArray[np.bool_] = ~(self.scores[score] <= np.float32(threshold))
         return above
 
 

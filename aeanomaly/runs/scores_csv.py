@@ -18,7 +18,8 @@ def scores_csv(evaluation: Evaluation, paths: Sequence[str] = (), decisions: boo
         evaluation: what is written.
         paths: of the files, by ``index``; none if the images have none. See `harmless`. Bytes that are no UTF-8 become
             question marks.
-        decisions: leave the truth out, and add a column ``<score>@<threshold>`` of 0 and 1 per threshold.
+        decisions: leave the truth out, and add a column ``<score>@<threshold>`` of 0 and 1 per threshold;
+            NaN is above any.
     """
     columns: dict[str, list[str]] = {"index": [str(i) for i in evaluation.index.tolist()]}
     if not decisions:
@@ -29,7 +30,7 @@ def scores_csv(evaluation: Evaluation, paths: Sequence[str] = (), decisions: boo
         if decisions:
             for threshold, value in evaluation.thresholds[name].items():
                 if not math.isnan(value):
-                    columns[f"{name}@{threshold}"] = [str(int(flag)) for flag in (scores > value).tolist()]
+                    columns[f"{name}@{threshold}"] = [str(int(flag)) for flag in (~(scores <= value)).tolist()]
     if paths:
         names = (paths[i].encode("utf-8", "replace").decode() for i in evaluation.index.tolist())
         columns[PATH] = [harmless(name) for name in names]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Described, Output
@@ -15,13 +17,20 @@ from aeanomaly.outputs import Described, Output
 class Fitted(nn.Module):
     """A module that keeps what it learned in buffers that start empty (``torch.empty(0)``).
 
-    They ride in the checkpoint, move between devices, and tell whether the module was fitted.
+    They ride in the checkpoint, move between devices, keep their type, and tell whether the module was fitted.
     """
 
     @property
     def fitted(self) -> bool:
         """Whether no buffer is still empty."""
         return all(buffer.numel() for buffer in self.buffers())
+
+    def forget(self) -> None:
+        """Empty the buffers, as before the first fit."""
+        for module in self.modules():
+            if isinstance(module, Fitted):
+                for name, buffer in module.named_buffers(recurse=False):
+                    setattr(module, name, buffer.new_empty(0))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # Fitted state has the size of what it was fitted on, which a fresh module cannot know; and what was fitted in
@@ -31,6 +40,12 @@ class Fitted(nn.Module):
             if saved is not None:
                 setattr(self, name, buffer.new_empty(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Private, but torch has no other hook: ``trainer.precision: bf16-true`` converts the whole module, and scores
+        # and thresholds stay in float32 whatever the net runs in. So only a new device is followed.
+        moved: Self = super()._apply(lambda tensor: tensor.to(fn(tensor.new_empty(0)).device), recurse)
+        return moved
 
 
 class Score(Described, Fitted, ABC):

@@ -68,10 +68,11 @@ class StructuralDissimilarity(Score):
         joined = torch.cat([one, other, one * one, other * other, one * other])
         channels, window = target.shape[1], _window(self.sigma, border, target.device)
         kernel = window.expand(channels, 1, *window.shape)
+        if joined.is_cuda:  # where cuDNN multiplies float32 with ten bits (TF32), too few for a difference of squares
+            joined, kernel = joined.double(), kernel.double()
         # As torchmetrics computes it, which splits by the number of images: of a graph that is no number yet.
-        mean1, mean2, square1, square2, product = functional.conv2d(joined, kernel, groups=channels).unflatten(
-            0, (5, -1)
-        )
+        averaged = functional.conv2d(joined, kernel, groups=channels).float()
+        mean1, mean2, square1, square2, product = averaged.unflatten(0, (5, -1))
         squares1, squares2, means = mean1.square(), mean2.square(), mean1 * mean2
         variances = (square1 - squares1).clamp_min(0) + (square2 - squares2).clamp_min(0)
         upper = (2 * means + _C1) * (2 * (product - means) + _C2)

@@ -7,17 +7,22 @@ from typing import Any
 
 from aeanomaly.outputs import Described
 
-_PLAIN = (type(None), bool, int, float, str)
+_PLAIN = (bool, int, float, str)
 
 
 def describe(value: Any) -> Any:
     """Plain types as they are, a class or function as its import path, a `Described` as class path and arguments.
 
+    What inherits from a plain type becomes one: ``weights_only`` refuses a checkpoint with a ``numpy.float64``.
+
     Raises:
         TypeError: for anything else, such as a lambda, an array or a module that is built by hand.
     """
-    if isinstance(value, _PLAIN):
-        return value
+    if value is None:
+        return None
+    for plain in _PLAIN:
+        if isinstance(value, plain):
+            return plain(value)
     if isinstance(value, (list, tuple)):
         return [describe(item) for item in value]
     if isinstance(value, dict):

@@ -45,6 +45,7 @@ def graphed_loss(
     Raises:
         UserError: if the net cannot be recorded, or draws random numbers on the CPU, which would stay the same.
     """
+    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
     before, cached = _random_states(), torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(False)  # a recording must cast the weights anew in every step
     try:
@@ -55,6 +56,9 @@ def graphed_loss(
         raise UserError(f"model.cuda_graph: this net cannot be recorded ({reason}); set it to false") from error
     finally:
         torch.set_autocast_cache_enabled(cached)
+    with torch.no_grad():
+        for buffer, kept in buffers:  # recording runs the net several times, which moves what batch norm has seen
+            buffer.copy_(kept)
     if _random_states() != before:
         raise UserError(
             "model.cuda_graph: this net draws random numbers on the CPU, which a recording would repeat in every step; "

@@ -159,14 +159,15 @@ class LitAutoencoder(TrainingModule):
         In a validation of a fit, the first call fits the scores that need it, and calibrates all.
 
         Args:
-            refit: False leaves scores that need fitting as they are and out of this pass: they were fitted on another
-                state of the net.
+            refit: False leaves scores that need fitting out of this pass, unfitted: what they know is of another state
+                of the net.
 
         Raises:
             UserError: if a score needs fitting and never was.
         """
         if self._evaluation is None:
             if not refit:
+                self.detector.forget(self._collector.deferred)
                 self._collector.deferred.clear()
             fit_scores(self._collector, self.trainer)
             self._evaluation = self._collector.evaluation(self.trainer.strategy)
@@ -202,8 +203,11 @@ class LitAutoencoder(TrainingModule):
 
     def val_metrics(self) -> dict[str, float]:
         """What was logged of the latest validation, by tag, as a checkpoint keeps it."""
-        logged = self.trainer.callback_metrics.items()
-        return {name: float(value) for name, value in logged if name.startswith("val/")}
+        # The trainer still knows the metrics that scores had in an earlier validation and not in the latest.
+        gone = {name for name in self.detector.scores if not self.detector.calibration(name).fitted}
+        logged = ((MetricName.parse(tag), tag, float(value)) for tag, value in self.trainer.callback_metrics.items())
+        known = {tag: value for name, tag, value in logged if name is None or name.score not in gone}
+        return {tag: value for tag, value in known.items() if tag.startswith("val/")}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the metrics from a checkpoint."""

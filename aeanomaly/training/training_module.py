@@ -69,6 +69,11 @@ class TrainingModule(L.LightningModule):
         data: Any = getattr(self.trainer, "datamodule", None)
         self.chunk_size = data.serve_chunks(most) if hasattr(data, "serve_chunks") else 1
         self.automatic_optimization = self.chunk_size == 1
+        # Several devices would send what scores are fitted on, such as a bank of all images, to each other before every
+        # step, although `fit_scores` makes it the same on all. Private, but read by torch and by Lightning; there is
+        # no public way to leave out some buffers, and those of batch norm have to be sent.
+        fitted = ("detector.scores.", "detector.calibrations.")
+        self._ddp_params_and_buffers_to_ignore = [n for n, _ in self.named_buffers() if n.startswith(fitted)]
 
     def configure_optimizers(self) -> Any:
         """The injected optimiser, for the parameters that are not frozen, and the schedule.

@@ -68,6 +68,13 @@ def test_bytes_and_numbers_are_the_same_image(fitted: Detector) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_numbers_of_another_precision_are_the_same_image(fitted: Detector, dtype: torch.dtype) -> None:
+    given = torch.linspace(0, 1, 2 * 16, dtype=dtype).view(2, 1, 4, 4)
+    assert torch.equal(fitted(given)["kmeans"].score, fitted(given.float())["kmeans"].score)
+
+
+@torch.no_grad()
 def test_a_checkpoint_restores_scores_p_values_and_decisions(fitted: Detector) -> None:
     fresh = make()
     fresh.load_state_dict(fitted.state_dict())
@@ -76,6 +83,16 @@ def test_a_checkpoint_restores_scores_p_values_and_decisions(fitted: Detector) -
         assert torch.equal(again.score, judgement.score)
         assert torch.equal(again.p_value, judgement.p_value)
         assert all(torch.equal(again.decision[key], judgement.decision[key]) for key in judgement.decision)
+
+
+@torch.no_grad()
+def test_a_nan_is_flagged_as_its_p_value_says(fitted: Detector) -> None:
+    broken = images(2, seed=1) / 255
+    broken[0, 0, 0, 0] = torch.nan
+    judged = fitted(broken)
+    for name in judged:
+        assert judged[name].p_value[0] == 1 / 100
+        assert all(flags[0] for flags in judged[name].decision.values())
 
 
 def test_an_unfitted_score_is_refused_by_name() -> None:

@@ -36,3 +36,12 @@ def test_below_zero_differences_count() -> None:
 def test_what_is_no_number_and_what_is_nothing_has_no_heat() -> None:
     maps = torch.stack([torch.full((2, 2), torch.nan), torch.zeros(2, 2)])
     assert not heat(maps, torch.tensor([torch.nan, 0.0]), NORMAL).any()
+
+
+def test_what_is_infinite_is_hot() -> None:
+    """As of a score that is very high; NaN still has no heat."""
+    maps = torch.tensor([[[4.0, 2.0]], [[torch.inf, 2.0]], [[torch.nan, 2.0]]])
+    found = heat(maps, torch.tensor([torch.inf, torch.inf, torch.nan]), NORMAL)
+    assert found.flatten().tolist() == [1, 0.5, 1, 0, 0, 0]
+    assert heat(torch.tensor([[[-3.0, -12.0]]]), torch.tensor([torch.inf]), NORMAL).tolist() == [[[1, 1]]]
+    assert not heat(maps[:1], torch.tensor([-torch.inf]), NORMAL).any()

@@ -93,6 +93,11 @@ def test_a_code_that_does_not_vary_at_all() -> None:
     assert "[0, 1, 2, 3] of 4" in sentence
 
 
+def test_of_many_dead_dimensions_some_are_named() -> None:
+    ((_, sentence),) = find_problems(dataclasses.replace(healthy(), code=torch.ones(SIZE, 5000)))
+    assert "code dimensions [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] and 4990 more of 5000 do not vary" in sentence
+
+
 def test_a_small_code_is_not_a_dead_code() -> None:
     assert find_problems(dataclasses.replace(healthy(), code=1e-8 * healthy().code)) == []
     uneven = healthy().code * torch.tensor([1.0, 1e-3, 1.0, 1.0])

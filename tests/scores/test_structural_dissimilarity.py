@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from torch._subclasses.fake_tensor import FakeTensorMode  # private; tensors of a GPU where there is none
+from torch.nn import functional
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
@@ -39,6 +43,22 @@ def test_score_and_map_are_the_papers(channels: int, sigma: float) -> None:
     np.testing.assert_allclose(found, expected, atol=2e-5)
     np.testing.assert_allclose(score(output), expected.mean((1, 2)), atol=1e-5)
     assert expected.mean((1, 2)).max() > 0.05
+
+
+def test_a_gpu_averages_in_more_digits_than_tf32_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    convolve, seen = functional.conv2d, []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        seen.append(arguments[0].dtype)
+        return convolve(*arguments, **options)
+
+    monkeypatch.setattr(functional, "conv2d", watched)
+    with FakeTensorMode():
+        for device in ("cpu", "cuda"):
+            image = torch.zeros(6, 1, 12, 15, device=device)
+            score = StructuralDissimilarity()(Output(image, image, image))
+            assert (score.device.type, score.dtype) == (device, torch.float32)
+    assert seen == [torch.float32, torch.float64]
 
 
 def test_the_same_image_is_not_dissimilar_and_its_negative_is_most() -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.errors import UserError
+from aeanomaly.models.convolutional import ConvolutionalAutoencoder
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Output
 from aeanomaly.training.graphed import graphed_loss
@@ -64,6 +65,15 @@ def test_a_recorded_loss_has_the_terms_and_gradients_of_the_net() -> None:
     for one, other in zip(net.parameters(), plain.parameters(), strict=True):
         assert torch.equal(one.grad, other.grad)  # type: ignore[arg-type]
     assert (recorder.recorded, recorder.replayed) == (1, 3)  # all but the batch of another size
+
+
+def test_recording_leaves_the_running_statistics_of_batch_norm_alone() -> None:
+    net = ConvolutionalAutoencoder((1, 8, 8), (4, 8), 3)
+    buffers, before = list(net.buffers()), [buffer.clone() for buffer in net.buffers()]
+    recorded = graphed_loss(net, torch.rand(16, 1, 8, 8), Recorder())
+    assert all(map(torch.equal, buffers, before))
+    recorded(torch.rand(16, 1, 8, 8))
+    assert not any(map(torch.equal, buffers, before))  # the same objects, which a recording writes to
 
 
 def test_a_net_that_cannot_be_recorded_says_so() -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import aeanomaly.training.precision
+from aeanomaly.evaluation.thresholds import FalseAlarmRate
+from aeanomaly.training.module import LitAutoencoder
 from aeanomaly.training.precision import cpu_has_bfloat16
 from tests.conftest import REPOSITORY
+from tests.every_part import scores_of
+from tests.training.parts import make_data, make_module, make_trainer, same
 
 
 @pytest.mark.parametrize("fragment", ["bf16", "fp16"])
@@ -54,3 +60,23 @@ def test_the_quickest_precision_is_what_the_hardware_has(
     ]
     for name, value in states[0].items():
         assert torch.equal(value.nan_to_num(), states[1][name].nan_to_num()), name
+
+
+@pytest.mark.parametrize(
+    ("precision", "of_the_net"),
+    [("64-true", torch.float64), ("bf16-true", torch.bfloat16), ("16-true", torch.float16)],
+)
+def test_what_was_fitted_stays_in_float32_where_the_module_is_converted(
+    precision: Any, of_the_net: torch.dtype
+) -> None:
+    """Lightning converts all of it at the start of the fit and again at that of the test."""
+    net = make_module().net
+    module = LitAutoencoder(net, scores_of(net), {"alarm": FalseAlarmRate(0.1)})
+    trainer = make_trainer([], max_epochs=1, num_sanity_val_steps=0, precision=precision)
+    trainer.fit(module, datamodule=make_data())
+    state = {name: value.clone() for name, value in module.state_dict().items() if "detector.net" not in name}
+    trainer.test(module, datamodule=make_data(), verbose=False)
+    assert {value.dtype for value in state.values()} == {torch.float32}
+    assert same({name: module.state_dict()[name] for name in state}, state)
+    assert {values["alarm"] for values in module.evaluation().thresholds.values()}.isdisjoint({math.inf, -math.inf})
+    assert {each.dtype for each in net.parameters()} == {of_the_net}

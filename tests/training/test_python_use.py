@@ -6,20 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from aeanomaly.callbacks.fit_scores import FitScores
 from aeanomaly.data.sources.digits import Digits
+from aeanomaly.errors import UserError
 from aeanomaly.evaluation.thresholds import FalseAlarmRate, Fixed
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
+from aeanomaly.scores.fusion import Fusion
 from aeanomaly.scores.kmeans import KMeans
 from aeanomaly.scores.reconstruction import ReconstructionError
 from aeanomaly.training.description import describe
 from aeanomaly.training.module import LitAutoencoder
+from tests.training.parts import same
 
 
 def make_trainer(**options: Any) -> L.Trainer:
@@ -49,6 +53,15 @@ def test_a_plain_trainer_gives_metrics_and_a_checkpoint_that_loads(tmp_path: Pat
     again = LitAutoencoder.load_from_checkpoint(tmp_path / "plain.ckpt", weights_only=True)
     assert isinstance(again.net, DenseAutoencoder)
     assert make_trainer().test(again, make_data(), verbose=False) == [metrics]
+
+
+def test_a_number_of_numpy_is_kept_as_a_plain_one(tmp_path: Path) -> None:
+    module = LitAutoencoder(make_module().net, thresholds={"fixed": Fixed(np.percentile([1, 2, 3], 95))})  # a float64
+    trainer = make_trainer(max_epochs=1, limit_train_batches=1)
+    trainer.fit(module, make_data())
+    trainer.save_checkpoint(tmp_path / "numpy.ckpt")
+    again = LitAutoencoder.load_from_checkpoint(tmp_path / "numpy.ckpt", weights_only=True)
+    assert again.detector.threshold_values("reconstruction") == {"fixed": pytest.approx(2.9)}
 
 
 def test_the_shortest_way(tmp_path: Path) -> None:
@@ -129,6 +142,29 @@ def test_fitting_only_when_the_loss_improved() -> None:
         lowest = min(loss, lowest)
     assert [fitted for _, fitted in losses.seen] == expected
     assert score.fits == sum(expected) < 12
+
+
+def test_a_checkpoint_that_is_no_improvement_has_no_scores_of_other_weights(tmp_path: Path) -> None:
+    def fit(epochs: int, start: Path | None = None) -> tuple[L.Trainer, LitAutoencoder]:
+        parts = {"mean": MeanDistance(), "fused": Fusion(["reconstruction", "mean"])}
+        module = make_module(**parts)
+        module.optimizer = lambda parameters: torch.optim.SGD(parameters, lr=0.1)
+        module.lr_scheduler = lambda optimizer: torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda epoch: 1 - 2 * (epoch == 1)
+        )
+        trainer = make_trainer(max_epochs=epochs, callbacks=[FitScores("improved")])
+        trainer.fit(module, make_data(), ckpt_path=start)
+        return trainer, module
+
+    trainer, module = fit(2)
+    trainer.save_checkpoint(tmp_path / "worse.ckpt")
+    kept = torch.load(tmp_path / "worse.ckpt", weights_only=True)
+    assert {tag.split("/")[-1].split("@")[0] for tag in kept["val_metrics"]} == {"loss", "reconstruction"}
+    with pytest.raises(UserError, match=r"score 'mean' was never fitted.*improved"):
+        trainer.test(module, make_data(), verbose=False)
+    states = [fit(3)[1].state_dict(), fit(3, tmp_path / "worse.ckpt")[1].state_dict()]
+    assert same(*states)
+    assert states[0]["detector.calibrations.fused.normal_scores"].numel()
 
 
 def test_fitting_at_the_end() -> None:

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import Tensor
 
 from aeanomaly.commands.main import main
+from aeanomaly.evaluation.thresholds import FalseAlarmRate
+from aeanomaly.models.convolutional import ConvolutionalAutoencoder
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Output
+from aeanomaly.scores.kmeans import KMeans
+from aeanomaly.training.module import LitAutoencoder
 from tests.training.parts import make_data, make_module, make_trainer, scalars
 
 
@@ -99,3 +104,15 @@ def test_a_schedule_that_follows_a_metric_moves_once_an_epoch() -> None:
         trainer.fit(module, make_data())
         found.append(trainer.optimizers[0].param_groups[0]["lr"])
     assert found[0] == found[1] == pytest.approx(1e-7)
+
+
+def test_devices_send_no_bank_to_each_other_in_a_step() -> None:
+    net = ConvolutionalAutoencoder((1, 8, 8), (4, 8), 3)
+    module = LitAutoencoder(net, {"kmeans": KMeans(4)}, {"alarm": FalseAlarmRate(0.1)})
+    sent: set[str] = set()
+    watch = LambdaCallback(on_train_end=lambda trainer, _: sent.update(trainer.model.named_module_buffers))
+    try:
+        make_trainer([watch], max_epochs=1, limit_train_batches=2, strategy="ddp").fit(module, make_data())
+        assert sent == {f"detector.net.{name}" for name, _ in net.named_buffers()} != set()
+    finally:
+        torch.distributed.destroy_process_group()

@@ -20,12 +20,19 @@ def refuse_no_validation(trainer: Trainer) -> None:
     """Name the option that leaves nothing to test: scores are fitted, and the checkpoint is chosen, by validations.
 
     Raises:
-        UserError: if no step is trained, or no validation batch is looked at.
+        UserError: if no step is trained, or no validation batch is looked at, or anomalous images decide how many are.
     """
     for name in ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches"):
         if getattr(trainer, name) == 0:
             why = "no score would be fitted" if name == "limit_val_batches" else "nothing would be trained"
             raise UserError(f"trainer.{name} is 0: {why}, so there would be nothing to test; raise it")
+    if trainer.limit_val_batches < 1:
+        name = "overfit_batches" if getattr(trainer, "overfit_batches", 0) else "limit_val_batches"
+        raise UserError(
+            f"trainer.{name} {getattr(trainer, name)} is a share of all validation batches: the number of anomalous "
+            "images would decide how many normal ones fit scores and thresholds; give a whole number of batches, of "
+            "which the normal ones come first"
+        )
 
 
 def refuse_no_batch(trainer: Trainer, stage: str) -> None:

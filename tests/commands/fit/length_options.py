@@ -60,6 +60,20 @@ HOW_LONG: list[Option] = [
     Refused(
         "limit_val_batches 0", ["limit_val_batches", "0"], "scores would not be fitted", "no score would", "limit_val"
     ),
+    Refused(
+        "limit_val_batches below 1",
+        ["limit_val_batches", "0.9"],
+        "it is of all batches, so that anomalous images would decide how many normal ones fit scores",
+        "the number of anomalous images would decide",
+        "trainer.limit_val_batches 0.9",
+    ),
+    Refused(
+        "overfit_batches below 1",
+        ["overfit_batches", "0.5"],
+        "it limits validations too",
+        "the number of anomalous images would decide",
+        "trainer.overfit_batches 0.5",
+    ),
     Works(
         "limit_test_batches",
         ["limit_test_batches", "1", "--data.eval_batch_size", "100"],

@@ -28,7 +28,7 @@ class Step:
 def float_first(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the Trainer's options are after imports in an unlucky order."""
     types = inspect.unwrap(Trainer.__init__).__annotations__
-    for name in ("limit_train_batches", "limit_val_batches"):
+    for name in ("limit_train_batches", "limit_test_batches"):
         # Not by an index, which would go through the cache.
         monkeypatch.setitem(types, name, type(FLOAT_FIRST)(Union, (float, int, type(None))))
     return types
@@ -36,10 +36,10 @@ def float_first(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_one_batch_is_not_all_of_them(float_first: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["--config", DEBUG, "--trainer.limit_train_batches", "1", "--trainer.limit_val_batches", "0.9"]
-    trainer = run("fit", [*words, "--trainer.max_epochs", "1"]).trainer
+    words = ["--config", DEBUG, "--trainer.limit_train_batches", "1", "--trainer.limit_test_batches", "0.9"]
+    trainer = run("fit", [*words, "--trainer.max_epochs", "1", "--data.eval_batch_size", "100"]).trainer
     assert trainer.num_training_batches == 1
-    assert trainer.limit_val_batches == 0.9
+    assert trainer.limit_test_batches == 0.9
     assert float_first["limit_train_batches"].__args__[0] is int
 
 
