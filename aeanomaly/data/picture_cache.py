@@ -64,13 +64,19 @@ def _stamp(folder: Path, path: str) -> tuple[int, int] | None:
 
 
 def cache_places(folder: Path, cache_dir: str | None) -> list[Path]:
-    """Where the cache of a folder may be, the first choice first: in it, or in the user's own where it is read-only."""
+    """Where the cache of a folder may be, the first choice first: in it, or in the user's own where it is read-only.
+
+    A user without a home has none.
+    """
     path = folder.resolve()
     own = f"{path.name}-{hashlib.blake2b(os.fsencode(path), digest_size=4).hexdigest()}"  # one for each folder
     if cache_dir is not None:
         return [Path(cache_dir) / own]
-    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return [folder / ".aeanomaly_cache", users / "aeanomaly" / own]
+    places = [folder / ".aeanomaly_cache"]
+    with contextlib.suppress(RuntimeError):  # no home
+        users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        places.append(users / "aeanomaly" / own)
+    return places
 
 
 def found_or_written(places: Sequence[Path], name: str, write: Callable[[Path], None]) -> Path:

@@ -196,7 +196,7 @@ class TableList:
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             with plain_file(self._table).open(encoding="utf-8-sig", newline="") as stream:
-                rows = csv.DictReader(stream)
+                rows = csv.DictReader(self._without_nul(stream))
                 for column in ("path", "label"):
                     if column not in (rows.fieldnames or ()):
                         raise UserError(
@@ -208,6 +208,13 @@ class TableList:
                     yield rows.line_num, row
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"cannot read {self._table}: {getattr(error, 'strerror', None) or error}") from None
+
+    def _without_nul(self, lines: Iterable[str]) -> Iterator[str]:
+        """The same lines: no file has such a name, and a table of UTF-16 is full of it."""
+        for number, line in enumerate(lines, start=1):
+            if "\0" in line:
+                raise UserError(f"{self._table}, line {number}: a NUL character stands there; save the table as UTF-8")
+            yield line
 
     def __iter__(self) -> Iterator[Listed]:
         numbers = {name: number for number, name in enumerate(self.classes)}

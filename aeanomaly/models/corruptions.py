@@ -125,6 +125,7 @@ class CutPaste(_OfRectangles):
         source: Literal["same", "other"] = "same",
     ) -> None:
         super().__init__(area, aspect)
+        _check(source in ("same", "other"), f"a source of same or other, got {source=}")
         self.source = source
 
     def corrupt(self, x: Tensor) -> Tensor:

@@ -21,6 +21,10 @@ def unwanted(target: Path) -> None:
     raise AssertionError("written again")
 
 
+def without_a_home(path: Path) -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_what_is_there_is_not_written_again(tmp_path: Path) -> None:
     assert found_or_written([tmp_path], "kind-1", write) == tmp_path / "kind-1"
     assert found_or_written([tmp_path], "kind-1", unwanted) == tmp_path / "kind-1"
@@ -89,5 +93,8 @@ def test_the_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert beside == tmp_path / "a" / "pictures" / ".aeanomaly_cache"
     assert own.parent == tmp_path / "users" / "aeanomaly"
     assert own != cache_places(tmp_path / "b" / "pictures", None)[1]
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "expanduser", without_a_home)
+    assert cache_places(tmp_path / "a" / "pictures", None) == [beside]
     (given,) = cache_places(tmp_path / "a" / "pictures", str(tmp_path / "given"))
     assert (given.parent, given.name) == (tmp_path / "given", own.name)

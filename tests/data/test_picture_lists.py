@@ -135,6 +135,7 @@ def test_a_table(tmp_path: Path) -> None:
         ("path,label,split\na,b,train\na,b,val\n", "line 3: split must be train or test, not 'val'"),
         ("path,label\na,b\na,\n", "line 3: a path and a label"),
         ("path,label\na\n", "line 2: a path and a label"),
+        ("path,label\na,b\na\0,b\n", "line 3: a NUL character stands there"),
         (None, "cannot read .*No such file"),
     ],
 )

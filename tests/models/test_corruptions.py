@@ -168,6 +168,7 @@ def test_several_swaps_go_on_from_each_other() -> None:
         (lambda: Cutout((0.0, 0.1)), "area"),
         (lambda: CutPaste((0.2, 0.1)), "area"),
         (lambda: CutPaste(aspect=(0.0, 1.0)), "aspect"),
+        (lambda: CutPaste(source="x"), "a source of same or other, got source='x'"),
         (lambda: PatchSwap(0.0), "size"),
         (lambda: PatchSwap(swaps=0), "swap"),
         (lambda: PatchSwap(0.8)(numbered()), "two fit into 12x15"),

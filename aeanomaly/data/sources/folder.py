@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ class PictureFolder(OneClassDataModule):
 
     def __init__(
         self,
-        folder: str,
+        folder: str | Path,
         table: str | None = None,
         normal_classes: Sequence[Class] | None = ("good",),
         anomaly_classes: Sequence[Class] | None = None,
@@ -86,7 +87,8 @@ class PictureFolder(OneClassDataModule):
         **options: Any,
     ) -> None:
         super().__init__(normal_classes=normal_classes, anomaly_classes=anomaly_classes, **options)
-        height, width = (size, size) if isinstance(size, int) else size
+        # Plain numbers, since the name of the cache has them in words.
+        height, width = map(operator.index, (size, size) if isinstance(size, (int, np.integer)) else size)
         for name, value, known in (
             ("fit", fit, ("resize", "crop")),
             ("channels", channels, (1, 3)),
@@ -98,7 +100,7 @@ class PictureFolder(OneClassDataModule):
             raise UserError(f"data.size must be at least 1, got {size}")
         if not 0 < test_fraction < 1:
             raise UserError(f"data.test_fraction must lie strictly between 0 and 1, got {test_fraction:g}")
-        if not folder.strip():
+        if not str(folder).strip():
             raise UserError("data.folder must be the name of a folder; is a variable of the shell unset?")
         self.folder = Path(folder)
         self.table = Path(table) if table is not None else None

@@ -14,6 +14,7 @@ from PIL import Image
 
 from aeanomaly.commands.main import main
 from aeanomaly.data import picture_writer
+from aeanomaly.data.sources.folder import PictureFolder
 from aeanomaly.errors import UserError
 from tests.conftest import DEBUG, REPOSITORY
 from tests.data.picture_files import content, fill, fill_inspection, names, noise, put, source
@@ -58,6 +59,16 @@ def test_without_masks_there_are_none_and_grey_is_one_channel(tmp_path: Path) ->
     data.setup()
     assert (data.image_shape, data.test_masks) == ((1, 6, 4), None)
     assert data.sizes()["test_anomaly"] == 2
+
+
+def test_a_path_and_numbers_of_numpy_are_taken(tmp_path: Path) -> None:
+    """As the same text and numbers are: what was read is not read again."""
+    fill(tmp_path, good=20)
+    for size in (8, np.int64(8), (np.int64(8), 8)):
+        data = PictureFolder(tmp_path, size=size)
+        data.setup()
+        assert data.image_shape == (3, 8, 8)
+        assert len(list((tmp_path / ".aeanomaly_cache").glob("*/report.json"))) == 1
 
 
 def test_classes_are_named_or_numbered(tmp_path: Path) -> None:
