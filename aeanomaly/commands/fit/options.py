@@ -11,6 +11,16 @@ from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
 from aeanomaly.runs.finding import run_of_checkpoint
 
+# A command that runs many fits decides where each writes, and each is trained from its start.
+SET_BY_COMMAND = (
+    "config",
+    "ckpt_path",
+    "print_config",
+    "trainer.default_root_dir",
+    "trainer.logger",
+    "trainer.fast_dev_run",
+)
+
 
 def option(key: str, value: Any) -> str:
     """One word of the command line that sets a key, such as ``--model.net.code_size=5``.
@@ -18,6 +28,11 @@ def option(key: str, value: Any) -> str:
     JSON is YAML; a string stays bare, because an option that wants a string would keep the quotes.
     """
     return f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def plain_key(name: str) -> str:
+    """The dotted key as people write it: ``model.net.code_size`` for ``--model.net.init_args.code_size``."""
+    return name.lstrip("-").replace(".init_args.", ".")
 
 
 def complete_options(command: str, options: list[str]) -> list[str]:
