@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from aeanomaly.commands.fit.class_files import arguments_in, look_at, refuse_argument, refuse_word
+from aeanomaly.commands.fit.options import is_option
 from aeanomaly.commands.fit.values import refuse_out_of_range
 from aeanomaly.errors import UserError, suggestion
 from aeanomaly.runs.files import read_config
@@ -21,7 +22,6 @@ from aeanomaly.runs.files import read_config
 # What a config may hold at its top, whatever the verb, and what is an option beside.
 SECTIONS = ("seed_everything", "trainer", "model", "data", "ckpt_path", "weights_only", "verbose", "return_predictions")
 _OPTIONS = (*SECTIONS, "config", "print_config", "help", "resume")
-_NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")  # argparse takes these for values, and any other -word for an option
 _COMPLETE = "--config configs/base.yaml"
 _CHOSEN = ("model.net", "data")  # classes that a run cannot do without
 _MISSING = object()  # the value of an option that has none
@@ -105,11 +105,11 @@ def _settings(words: Sequence[str]) -> Iterator[_Setting]:
         if word == "--":
             return
         name, sign, value = word.partition("=")
-        if not _is_option(word):
+        if not is_option(word):
             config = f"; did you mean --config {word}?" if word.endswith((".yaml", ".yml")) else ""
             raise UserError(f"unrecognized arguments: {word}{config}")
-        follows = bool(waiting) and waiting[0] != "--" and not _is_option(waiting[0])
-        missing = not sign and (not waiting or _is_option(waiting[0]))
+        follows = bool(waiting) and waiting[0] != "--" and not is_option(waiting[0])
+        missing = not sign and (not waiting or is_option(waiting[0]))
         if not sign:
             value = waiting.pop(0) if follows else ""
         if re.match(r"-c.", name):
@@ -118,12 +118,6 @@ def _settings(words: Sequence[str]) -> Iterator[_Setting]:
             yield from _in_config(read_config(Path(value)), f"{value}: ")
         elif name.startswith("--") and (sign or follows or missing or name.partition(".")[0][2:] not in _OPTIONS):
             yield _Setting(name[2:], _MISSING if missing else _read(value), "", name)
-
-
-def _is_option(word: str) -> bool:
-    """Whether argparse takes a word for an option, rather than for a value."""
-    known = word.startswith("-") and word not in ("-", "--") and " " not in word.partition("=")[0]
-    return known and not _NEGATIVE_NUMBER.fullmatch(word)
 
 
 def _in_config(content: Mapping[Any, Any], where: str, above: str = "") -> Iterator[_Setting]:
