@@ -189,6 +189,7 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
             console.print(f"not finished: {name}: {reason}")
     if to_come := sum(not reason for reason in missing.values()):
         console.print(f"{to_come} of {len(grid.cells)} cells did not run yet")
-    console.print(f"Results: results.csv, summary.md and heatmap.png in {out}, and roc.png while all runs are there")
+    names = ("results.csv", "summary.md", "heatmap.png", "roc.png")
+    console.print(f"Results: {', '.join(name for name in names if (out / name).is_file())} in {out}")
     console.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(out))}")
     return len(missing)
