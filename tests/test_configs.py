@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +120,26 @@ def test_every_key_is_explained(path: Path) -> None:
 @pytest.mark.parametrize("path", OF_FIT, ids=lambda path: path.stem)
 def test_every_file_says_what_it_is_for(path: Path) -> None:
     assert path.read_text().startswith("# ")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_a_requeued_job_goes_on_with_its_run(tmp_path: Path) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
+    srun.chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "7", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "1", "RUNS": str(tmp_path)}
+    environment = os.environ | slurm | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    job = ["bash", str(FOLDER / "devices" / "slurm.sbatch"), "--config", "configs/base.yaml"]
+
+    def after_fit() -> list[str]:
+        done = subprocess.run(job, env=environment, capture_output=True, text=True, check=True)
+        words = done.stdout.split()
+        assert words[-2:] == ["--trainer.enable_progress_bar", "false"]
+        assert words[words.index("--trainer.default_root_dir") + 1] == str(tmp_path / "7")
+        return words[words.index("fit") + 1 : words.index("--trainer.accelerator")]
+
+    assert after_fit() == ["--config", "configs/base.yaml", "--config", "configs/devices/ddp.yaml"]
+    for number in range(2):  # the first was stopped before it began
+        (tmp_path / "7" / "lightning_logs" / f"version_{number}").mkdir(parents=True)
+    (tmp_path / "7" / "lightning_logs" / "version_1" / "config.yaml").touch()
+    assert after_fit() == ["--resume"]

@@ -99,6 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
         return 141  # as of who is ended by SIGPIPE
+    except SystemExit as leaving:
+        if not isinstance(leaving.__context__, BrokenPipeError):
+            raise
+        return 141  # rich has silenced the stream, and would leave with 1
     except OSError as error:
         from aeanomaly.runs.files import is_full_disk
 

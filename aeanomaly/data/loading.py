@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
 from aeanomaly.data.table import ImageTable
+from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, chunks_before
 
 
@@ -162,7 +163,17 @@ class IndexLoader(DataLoader[Batch]):
         return {"epoch": self.sampler.epoch, "served": self.served % max(1, self.batches), "batches": self.batches}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue there when next iterated in that epoch."""
+        """Continue there when next iterated in that epoch.
+
+        Raises:
+            UserError: in the middle of an epoch of another number of batches, of which nobody knows the images served.
+        """
+        before = state.get("batches", self.batches)  # an older checkpoint does not say
+        if state["served"] and before != self.batches:
+            raise UserError(
+                f"the checkpoint is of the middle of an epoch of {before} batches, which has {self.batches} here: use "
+                "the data.batch_size of its run"
+            )
         self.sampler.resume_at = (state["epoch"], state["served"])
 
 

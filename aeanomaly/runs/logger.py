@@ -34,13 +34,18 @@ class RunLogger(TensorBoardLogger):
         root: folder in which ``lightning_logs/version_N`` is made.
         version: N of an existing run to continue; None takes the next free number.
 
+    Attributes:
+        continued: whether it is an existing run.
+        begun: set it once such a run goes on; until then `discard` takes back what was added to it.
+
     Raises:
         UserError: if another process is at work in the directory.
     """
 
     def __init__(self, root: str | Path, version: int | None = None) -> None:
         super().__init__(save_dir=str(root), name=LOGS, version=version, default_hp_metric=False)
-        self.continued = version is not None
+        self.continued, self.begun = version is not None, False
+        self._earlier: set[Path] = set()
         self._lock = hold(Path(self.log_dir), "process") if self.continued and _is_first_device() else None
 
     @override
@@ -68,6 +73,7 @@ class RunLogger(TensorBoardLogger):
         self._kwargs["purge_step"] = step
         if _is_first_device():
             date_before(Path(self.log_dir), int(time.time()))
+            self._earlier = self._event_files()
 
     def release(self) -> None:
         """End the thread that writes the event file, and let other processes into the directory."""
@@ -112,17 +118,24 @@ class RunLogger(TensorBoardLogger):
         """Write nothing: ``config.yaml`` has all hyperparameters."""
 
     def discard(self) -> None:
-        """Remove the directory of a run that failed before it had any result."""
-        if self._version is None or self.continued or not _is_first_device():
+        """Remove the directory of a run that failed before it had any result, or the events of one not gone on with."""
+        if self._version is None or not _is_first_device() or (self.continued and self.begun):
             return
         folder = Path(self.log_dir)
-        if not any((folder / "checkpoints").glob("[!.]*.ckpt")) and not (folder / "metrics.json").exists():
-            if self._experiment is not None:
-                with contextlib.suppress(OSError):  # a full disk
-                    self._experiment.close()
+        unused = not any((folder / "checkpoints").glob("[!.]*.ckpt")) and not (folder / "metrics.json").exists()
+        if (self.continued or unused) and self._experiment is not None:
+            with contextlib.suppress(OSError):  # a full disk
+                self._experiment.close()
+        if self.continued:
+            for path in self._event_files() - self._earlier:  # TensorBoard would forget points because of it
+                path.unlink(missing_ok=True)
+        elif unused:
             shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # other runs are in it
                 folder.parent.rmdir()
+
+    def _event_files(self) -> set[Path]:
+        return set(Path(self.log_dir).glob("events.out.tfevents.*"))
 
 
 def _is_first_device() -> bool:

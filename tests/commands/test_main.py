@@ -33,7 +33,10 @@ def test_what_can_be_answered_without_heavy_imports_is(words: list[str]) -> None
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"]])
+GRID = ["benchmark", "--config", "configs/benchmark/debug.yaml", "--dry-run"]  # shown by rich
+
+
+@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], GRID], ids=["help", "predict", "benchmark"])
 def test_a_reader_that_has_read_enough_ends_a_command_in_silence(words: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)

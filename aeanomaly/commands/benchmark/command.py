@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -48,12 +48,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", metavar="FOLDER", help=f"where everything goes (default: {LOGS}/benchmark_<name>)")
     parser.add_argument("--workers", type=count, default=1, help="cells at a time (default: 1)")
-    parser.add_argument("--threads", type=count, help="threads for each worker (default: cores / workers)")
+    parser.add_argument(
+        "--threads", type=count, help="threads for each worker (default: OMP_NUM_THREADS, or cores / workers)"
+    )
     parser.add_argument("--backend", choices=("loky", "ray"), default="loky", help="processes here, or a Ray cluster")
-    parser.add_argument("--gpus-per-cell", type=float, default=0.0, help="share of a GPU that Ray keeps for each cell")
+    parser.add_argument("--gpus-per-cell", type=_gpus, default=0.0, help="share of a GPU that Ray keeps for each cell")
     parser.add_argument("--allow-subset", action="store_true", help="accept runs on a part of their data set")
     parser.add_argument("--dry-run", action="store_true", help="print the cells and stop")
     return parser
+
+
+def _gpus(text: str) -> float:
+    """A share of a GPU, or several whole ones: what Ray can keep for a task."""
+    with contextlib.suppress(ValueError):
+        number = float(text)
+        if 0 <= number <= 1 or (number > 1 and number.is_integer()):
+            return number
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, or a whole number, got {text!r}")
 
 
 def main(options: Sequence[str]) -> int:
@@ -66,6 +77,8 @@ def main(options: Sequence[str]) -> int:
         UserError: for anything wrong in the options or the grid, or if another benchmark is at work in the folder.
     """
     args = _parser().parse_args(options)
+    if args.gpus_per_cell and args.backend != "ray":
+        raise UserError("benchmark: --gpus-per-cell is for Ray: add --backend ray, or leave it out")
     grid = read_grid(Path(args.config))
     for cell in {cell.method: cell for cell in grid.cells}.values():  # those of one method have the same keys
         try:
@@ -144,15 +157,14 @@ def _run(
     grid: Grid, cells: Sequence[Cell], out: Path, args: argparse.Namespace, console: Console
 ) -> Iterable[tuple[Cell, str]]:
     """Run the cells behind a progress bar: each, as soon as it is done, and why it failed (empty if it did not)."""
-    from aeanomaly.commands.benchmark.execute import run_here, run_on_ray
+    from aeanomaly.commands.benchmark.execute import run_here, run_on_ray, threads_of_each
 
-    # By default all workers together use every core once.
-    threads = args.threads or max(1, (os.cpu_count() or 1) // args.workers)
+    threads = args.threads or threads_of_each(args.workers)
     work = partial(
         run_cell, out=out, threads=threads, allow_subset=args.allow_subset, keep_checkpoints=grid.keep_checkpoints
     )
     if args.backend == "ray":
-        outcomes = run_on_ray(work, cells, args.workers, args.gpus_per_cell)
+        outcomes = run_on_ray(work, cells, args.workers, threads, args.gpus_per_cell)
     else:
         outcomes = run_here(work, cells, args.workers)
     return track(outcomes, f"{len(cells)} cells", total=len(cells), console=console)
@@ -177,6 +189,7 @@ def _write_results(grid: Grid, out: Path, failed: dict[str, str], allow_subset: 
             console.print(f"not finished: {name}: {reason}")
     if to_come := sum(not reason for reason in missing.values()):
         console.print(f"{to_come} of {len(grid.cells)} cells did not run yet")
-    console.print(f"Results: results.csv, summary.md and heatmap.png in {out}, and roc.png while all runs are there")
+    names = ("results.csv", "summary.md", "heatmap.png", "roc.png")
+    console.print(f"Results: {', '.join(name for name in names if (out / name).is_file())} in {out}")
     console.print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(out))}")
     return len(missing)

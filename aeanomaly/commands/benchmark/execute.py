@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,12 @@ from aeanomaly.errors import Terminated, UserError
 # Runs a cell; returns it, and why it failed (empty if it did not).
 Work: TypeAlias = Callable[[Cell], tuple[Cell, str]]
 _ATTEMPTS = 2  # of a cell whose process dies: once may be chance, twice is the cell
+
+
+def threads_of_each(workers: int) -> int:
+    """What the user has told every program by OMP_NUM_THREADS, else a worker's share of the cores that are ours."""
+    told = os.environ.get("OMP_NUM_THREADS", "").strip()
+    return int(told) if re.fullmatch(r"0*[1-9][0-9]{0,8}", told) else max(1, joblib.cpu_count() // workers)
 
 
 def run_here(work: Work, cells: Sequence[Cell], workers: int) -> Iterator[tuple[Cell, str]]:
@@ -57,10 +64,15 @@ def _end_together(work: Work, parent: int, cell: Cell) -> tuple[Cell, str]:
     return work(cell)
 
 
-def run_on_ray(work: Work, cells: Sequence[Cell], workers: int, gpus: float) -> Iterator[tuple[Cell, str]]:
-    """The same on Ray, which keeps a share ``gpus`` of a GPU for each cell.
+def run_on_ray(
+    work: Work, cells: Sequence[Cell], workers: int, threads: int, gpus: float
+) -> Iterator[tuple[Cell, str]]:
+    """The same on Ray, which keeps a core for each of the ``threads`` of a cell, and a share ``gpus`` of a GPU.
 
     By tasks: Ray's joblib backend hands out results only when all are there.
+
+    Raises:
+        UserError: if Ray is missing, or no machine of the cluster has as much: it would be waited for without end.
     """
     try:
         import ray
@@ -69,10 +81,14 @@ def run_on_ray(work: Work, cells: Sequence[Cell], workers: int, gpus: float) -> 
     handler = signal.getsignal(signal.SIGTERM)
     if not ray.is_initialized():
         # RAY_ADDRESS, which `ray.init` reads itself, points to a cluster; without it one is started on this machine.
-        cores = None if os.environ.get("RAY_ADDRESS") else max(workers, os.cpu_count() or 1)
+        cores = None if os.environ.get("RAY_ADDRESS") else max(workers * threads, os.cpu_count() or 1)
         ray.init(num_cpus=cores, log_to_driver=False, include_dashboard=False)
-    share: dict[str, Any] = {"num_gpus": gpus} if gpus else {}
-    run: Any = ray.remote(max_retries=_ATTEMPTS - 1, **share)(lambda cell: work(cell))
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for option, kind, wanted in (("--threads", "CPU", threads), ("--gpus-per-cell", "GPU", gpus)):
+        most = max((each.get(kind, 0) for each in machines), default=0)
+        if wanted > most:
+            raise UserError(f"{option} is {wanted:g}, and no machine of the Ray cluster has more than {most:g} {kind}s")
+    run: Any = ray.remote(max_retries=_ATTEMPTS - 1, num_cpus=threads, num_gpus=gpus)(lambda cell: work(cell))
     waiting = list(cells)
     running: list[Any] = []
     received = _hear_sigterm(handler)

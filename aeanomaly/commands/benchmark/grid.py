@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from aeanomaly.commands.fit.options import option
+from aeanomaly.commands.fit.options import SET_BY_COMMAND, option, plain_key
 from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
@@ -66,11 +66,17 @@ class Grid:
     def __post_init__(self) -> None:
         if self.protocol is not None and not self.classes:
             raise UserError(f"the protocol {self.protocol} needs the list `classes`")
+        if self.protocol is None and self.classes:
+            raise UserError(f"`classes` needs a protocol: {' or '.join(PROTOCOLS)}")
         if self.scores == []:
             raise UserError("`scores` must name at least one score; left out, all are shown")
         for method, keys in (self.methods or {"base": {}}).items():
             if not self.base and not (keys or {}).get("config"):
                 raise UserError(f"neither `base` nor `config` of the method {method!r} names a config")
+        for where, keys in (("overrides", self.overrides), ("axes", self.axes)):
+            _refuse_ours(where, keys or (), self.protocol)
+        for method, keys in (self.methods or {}).items():
+            _refuse_ours(f"method {method}", (key for key in keys or () if key != "config"), self.protocol)
         for file in self.base:
             if not Path(file).is_file():
                 raise UserError(f"base config {file!r} does not exist in the current folder")
@@ -79,6 +85,15 @@ class Grid:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise UserError(f"two cells are called {twice!r}: a value stands twice in the grid")
+
+
+def _refuse_ours(where: str, keys: Iterable[str], protocol: str | None) -> None:
+    """Refuse a key that the benchmark sets in every cell: tables would tell of a value that none had."""
+    lists = {"seed_everything": "seeds", **{f"data.{side}": "classes" for side in PROTOCOLS.values() if protocol}}
+    for key in (plain_key(name).removesuffix("+") for name in keys):
+        if key in lists or key in SET_BY_COMMAND:
+            advice = f"list its values under `{lists[key]}`" if key in lists else "leave it out"
+            raise UserError(f"{where}: {key} is set by the benchmark itself, {advice}")
 
 
 def read_grid(path: Path) -> Grid:

@@ -48,6 +48,10 @@ def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> s
     absent = [score for score in grid.scores or [] if score not in {row.score for row in rows}]
     if rows and absent:
         text += ["", f"No finished cell has a score {', '.join(absent)}."]
+    measured = {column.rpartition("@")[2] for row in rows for column in row.values if "@" in column}
+    unkept = [threshold for threshold in grid.promises or {} if threshold not in measured]
+    if rows and unkept:
+        text += ["", f"No finished cell has a threshold {', '.join(unkept)}, as `promises` says."]
     # Values of other images cannot be compared: each kind has tables of its own.
     kinds = [[row for row in shown if row.test_on == kind] for kind in dict.fromkeys(row.test_on for row in shown)]
     several = [kind for kind in kinds if len({row.cell.class_ for row in kind}) > 1]

@@ -148,7 +148,7 @@ def _compare(args: argparse.Namespace) -> Comparison:
             raise UserError(f"{error}; put runs and folders before --group-by") from None
         raise
     if args.sort and comparison.rows:
-        sort_rows(comparison, args.sort, args.reverse)
+        sort_rows(comparison, args.sort, args.reverse, [name for run in runs for name in run.values])
     elif args.reverse:
         comparison.rows.reverse()
     return comparison

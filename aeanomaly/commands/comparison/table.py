@@ -141,12 +141,12 @@ def _row(runs: list[Run], flat: dict[str, Value] | None, metrics: Sequence[str],
     return {**(flat or {}), **spreads, **about}
 
 
-def sort_rows(comparison: Comparison, column: str, reverse: bool = False) -> None:
+def sort_rows(comparison: Comparison, column: str, reverse: bool = False, values: Sequence[str] = ()) -> None:
     """Sort the rows in place: metrics best first, everything else ascending, rows without a value (or NaN) last.
 
     ``column`` is ``run``, ``n`` (when grouped), or a metric or hyperparameter by its heading, full name or unambiguous
     ending. A hyperparameter that is the same in all rows is accepted and changes nothing. ``reverse`` leaves the rows
-    without a value last.
+    without a value last. ``values`` are the names of all that the runs have, one of which may have been meant.
 
     Raises:
         UserError: if there is no such column, or several.
@@ -155,12 +155,13 @@ def sort_rows(comparison: Comparison, column: str, reverse: bool = False) -> Non
     hidden = list(dict.fromkeys(key for row in comparison.rows for key in row if key not in _ABOUT_RUNS))
     known = next((names for names in (shown, hidden) if matching(column, names)), None)
     if known is None:
-        raise UserError(f"there is no column {column!r}; columns: {', '.join(comparison.headings.values())}")
+        way = f"; --metrics {column} shows it" if matching(column, values) else ""
+        raise UserError(f"there is no column {column!r}; columns: {', '.join(comparison.headings.values())}{way}")
     full = match_one("column", column, known)
     descending = bool(full in comparison.metrics and higher_is_better(full)) != reverse
-    values = [(_sort_value(row.get(full)), row) for row in comparison.rows]
-    filled = sorted((pair for pair in values if pair[0] is not None), key=lambda pair: pair[0], reverse=descending)
-    comparison.rows = [row for _, row in filled] + [row for value, row in values if value is None]
+    pairs = [(_sort_value(row.get(full)), row) for row in comparison.rows]
+    filled = sorted((pair for pair in pairs if pair[0] is not None), key=lambda pair: pair[0], reverse=descending)
+    comparison.rows = [row for _, row in filled] + [row for value, row in pairs if value is None]
 
 
 def _sort_value(value: Spread | Value | None) -> Any:

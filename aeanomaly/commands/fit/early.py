@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from aeanomaly.commands.fit.class_files import arguments_in, look_at, refuse_argument, refuse_word
+from aeanomaly.commands.fit.options import is_option
+from aeanomaly.commands.fit.taken_over import not_there
 from aeanomaly.commands.fit.values import refuse_out_of_range
 from aeanomaly.errors import UserError, suggestion
 from aeanomaly.runs.files import read_config
@@ -21,7 +23,6 @@ from aeanomaly.runs.files import read_config
 # What a config may hold at its top, whatever the verb, and what is an option beside.
 SECTIONS = ("seed_everything", "trainer", "model", "data", "ckpt_path", "weights_only", "verbose", "return_predictions")
 _OPTIONS = (*SECTIONS, "config", "print_config", "help", "resume")
-_NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")  # argparse takes these for values, and any other -word for an option
 _COMPLETE = "--config configs/base.yaml"
 _CHOSEN = ("model.net", "data")  # classes that a run cannot do without
 _MISSING = object()  # the value of an option that has none
@@ -43,13 +44,15 @@ def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
 
     Raises:
         UserError: for an option or key that does not exist, a word where the Trainer wants a whole number, a value out
-            of range, an option without its value, a missing checkpoint, what `look_at` refuses of classes, or a net or
-            data without a class.
+            of range, an option without its value, a missing checkpoint, what `look_at` refuses of classes, a score or
+            threshold taken over from nowhere, or a net or data without a class.
     """
     if any(re.match(r"(-h|--help|--print_config|--[\w.]+\.help)(=|$)", word) for word in words):
         return  # to be shown, whatever else there is
     known = {"trainer": options_of_trainer(), "model": options_of_model()}
     classes: dict[str, str] = {}  # by their keys
+    names: dict[str, set[str] | None] = {}  # of scores and thresholds
+    absent = ""
     lacking = [*_CHOSEN]
     last: dict[str, _Setting] = {}  # of several for a key the parser takes the last
     for setting in _settings(words):
@@ -72,6 +75,7 @@ def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
             key = re.sub(r"\.(init_args|class_path)(?=\.|$)", "", setting.key)
             refuse_argument(key, setting.value, setting.where, classes)
             look_at(setting.value, key, setting.where, classes)
+            absent = absent or not_there(key, setting.value, setting.where, names)
         except RecursionError:
             raise UserError(f"{setting.where}{setting.key} is nested too deeply") from None
     for section in ("trainer", "model"):
@@ -83,6 +87,8 @@ def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
             refuse_word(setting.value, known["trainer"].get(key.removeprefix("trainer."), ""), f"{setting.where}{key}")
     if lacking:
         raise UserError(f"{' and '.join(lacking)} must be given: start from a complete config, such as {_COMPLETE}")
+    if absent:
+        raise UserError(absent)
     plain = {key: setting.value for key, setting in last.items()}
     refuse_out_of_range(plain)
     checkpoint = plain.get("ckpt_path")
@@ -105,11 +111,11 @@ def _settings(words: Sequence[str]) -> Iterator[_Setting]:
         if word == "--":
             return
         name, sign, value = word.partition("=")
-        if not _is_option(word):
+        if not is_option(word):
             config = f"; did you mean --config {word}?" if word.endswith((".yaml", ".yml")) else ""
             raise UserError(f"unrecognized arguments: {word}{config}")
-        follows = bool(waiting) and waiting[0] != "--" and not _is_option(waiting[0])
-        missing = not sign and (not waiting or _is_option(waiting[0]))
+        follows = bool(waiting) and waiting[0] != "--" and not is_option(waiting[0])
+        missing = not sign and (not waiting or is_option(waiting[0]))
         if not sign:
             value = waiting.pop(0) if follows else ""
         if re.match(r"-c.", name):
@@ -120,17 +126,12 @@ def _settings(words: Sequence[str]) -> Iterator[_Setting]:
             yield _Setting(name[2:], _MISSING if missing else _read(value), "", name)
 
 
-def _is_option(word: str) -> bool:
-    """Whether argparse takes a word for an option, rather than for a value."""
-    known = word.startswith("-") and word not in ("-", "--") and " " not in word.partition("=")[0]
-    return known and not _NEGATIVE_NUMBER.fullmatch(word)
-
-
 def _in_config(content: Mapping[Any, Any], where: str, above: str = "") -> Iterator[_Setting]:
     for key, value in content.items():
         if not isinstance(key, str):
             raise UserError(f"{where}a key {f'in {above[:-1]} ' if above else ''}must be text, got {key!r}")
-        if key.startswith("__") or value == {} or (isinstance(value, Mapping) and not any(_leaves(value))):
+        names = f"{above}{key}" in ("model", "model.scores", "model.thresholds")  # which may be all that is said
+        if key.startswith("__") or value == {} or (isinstance(value, Mapping) and not (names or any(_leaves(value)))):
             continue  # the parser passes over these
         if not above and key in ("trainer", "model") and isinstance(value, Mapping):
             yield from _in_config(value, where, f"{key}.")

@@ -5,12 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
 from aeanomaly.runs.finding import find_checkpoint, run_of_checkpoint
+
+# A command that runs many fits decides where each writes, and each is trained from its start.
+SET_BY_COMMAND = (
+    "config",
+    "ckpt_path",
+    "print_config",
+    "trainer.default_root_dir",
+    "trainer.logger",
+    "trainer.fast_dev_run",
+)
+
+_NEGATIVE_NUMBER = re.compile(r"-\d+|-\d*\.\d+")  # argparse takes these for values, and any other -word for an option
+
+
+def is_option(word: str) -> bool:
+    """Whether argparse takes a word for an option, rather than for a value."""
+    known = word.startswith("-") and word not in ("-", "--") and " " not in word.partition("=")[0]
+    return known and not _NEGATIVE_NUMBER.fullmatch(word)
 
 
 def option(key: str, value: Any) -> str:
@@ -41,8 +61,31 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no value of a configuration")
 
 
+def plain_key(name: str) -> str:
+    """The dotted key as people write it: ``model.net.code_size`` for ``--model.net.init_args.code_size``."""
+    return name.lstrip("-").replace(".init_args.", ".")
+
+
+def configs_first(words: Sequence[str]) -> list[str]:
+    """Every ``--config FILE`` before the other options, which a file after them would undo without a word."""
+    configs, others, waiting = list[str](), list[str](), list(words)
+    while waiting:
+        word = waiting.pop(0)
+        if word == "--":  # it ends the options
+            others += [word, *waiting]
+            break
+        named = word in ("-c", "--config") and waiting and waiting[0] != "--" and not is_option(waiting[0])
+        if named:
+            configs += [word, waiting.pop(0)]
+        elif is_option(word) and re.match("--config=|-c.", word):
+            configs.append(word)
+        else:
+            others.append(word)
+    return configs + others
+
+
 def complete_options(command: str, options: list[str]) -> list[str]:
-    """Check the files that are named, and find the config of a checkpoint given without one.
+    """Put configs first, check the files that are named, and find the config of a checkpoint given without one.
 
     ``--ckpt_path`` alone is enough: the config of the run that wrote the checkpoint lies beside it. To all but ``fit``
     it may name a run, which stands for the checkpoint that was tested.
@@ -50,6 +93,7 @@ def complete_options(command: str, options: list[str]) -> list[str]:
     Raises:
         UserError: if a file is missing or no YAML, or there is no checkpoint to evaluate, or no config beside it.
     """
+    options = configs_first(options)
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-c", "--config", action="append", nargs="?", const="", default=[])
     parser.add_argument("--ckpt_path", action="append", nargs="?", const="", default=[])

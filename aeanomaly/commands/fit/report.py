@@ -1,4 +1,4 @@
-"""What a run leaves to its user: its config.yaml, and the table that ends it."""
+"""The table that ends a run."""
 
 from __future__ import annotations
 
@@ -6,33 +6,12 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import yaml
-from lightning.pytorch import Trainer
-from lightning.pytorch.cli import SaveConfigCallback
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from aeanomaly.evaluation.metric_name import ACCURACIES, LOCALISING, RANKING, MetricName
-from aeanomaly.runs.files import write_whole
-from aeanomaly.runs.flat_file import write_flat
-from aeanomaly.runs.hyperparameters import flatten_config
-from aeanomaly.runs.logger import RunLogger
-
-
-class RunConfig(SaveConfigCallback):
-    """Saves the run's config.yaml so that ``fit --config`` of it repeats the run from its start."""
-
-    def save_config(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Save, if there is a run directory; called once, on the first device."""
-        if isinstance(trainer.logger, RunLogger):
-            config = self.config.clone()
-            config.pop("ckpt_path", None)  # repeating a run must not start from where it was resumed
-            folder, text = Path(trainer.logger.log_dir), self.parser.dump(config, skip_none=False)
-            write_whole(folder / "config.yaml", text)
-            write_flat(folder, text, flatten_config(yaml.safe_load(text)))
 
 
 def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:

@@ -21,8 +21,9 @@ from aeanomaly.callbacks.run_record import RunRecord
 from aeanomaly.commands.fit.image_shape import ANY_SHAPE, fill_image_shape
 from aeanomaly.commands.fit.mistakes import users_mistake
 from aeanomaly.commands.fit.refused import refuse_callbacks, refuse_no_batch, refuse_no_validation
-from aeanomaly.commands.fit.report import RunConfig, print_report
+from aeanomaly.commands.fit.report import print_report
 from aeanomaly.commands.fit.run_callbacks import give_checkpoints_a_folder, progress, without_what_is_unused
+from aeanomaly.commands.fit.run_config import RunConfig
 from aeanomaly.commands.fit.threads import ProcessorWatch, choose_threads, threads_for
 from aeanomaly.commands.fit.unbuilt import why_not_built
 from aeanomaly.commands.fit.values import refuse_out_of_range
@@ -38,7 +39,6 @@ from aeanomaly.runs.checkpoints import (
     FREE_OF_CHECKPOINT,
     checkpoint_to_resume,
     checkpoint_to_test,
-    go_back_to,
     read_checkpoint,
     refuse_conflict,
     replace_state,
@@ -65,7 +65,8 @@ class AnomalyCLI(LightningCLI):
         resumed: an unfinished run, to go on in its directory from its last checkpoint, or from the start without one.
 
     Raises:
-        UserError: after a user's mistake; the directory of a run without any result is removed.
+        UserError: after a user's mistake; the directory of a run without any result is removed, and a run that was to
+            go on is as it was if it was refused.
         KeyboardInterrupt: after Ctrl-C.
         SystemExit: after SIGTERM, with the status 143.
     """
@@ -175,8 +176,6 @@ class AnomalyCLI(LightningCLI):
         trainer = super()._instantiate_trainer(config, [*callbacks, *self.own_callbacks(), *progress(config)])
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # neither the config nor the strategy has its own
             trainer.strategy.checkpoint_io = WholeCheckpoints()
-        if self.logger is not None and self.logger.continued and path and trainer.is_global_zero:
-            go_back_to(Path(path))
         if trainer.world_size > 1:
             end_together(trainer)
         if trainer.logger is None and not leaves_nothing and trainer.is_global_zero:
@@ -184,7 +183,7 @@ class AnomalyCLI(LightningCLI):
         return trainer
 
     def discard_run(self) -> None:
-        """Remove the directory of a run without any result."""
+        """Remove the directory of a run without any result, or what a refused attempt to go on with one left in it."""
         if self.logger is not None:
             self.logger.discard()
         if self.unlogged is not None:

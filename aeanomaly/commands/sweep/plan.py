@@ -7,26 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from aeanomaly.commands.fit.options import option
+from aeanomaly.commands.fit.options import SET_BY_COMMAND, option, plain_key
 from aeanomaly.commands.typed_file import typed
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
 from aeanomaly.runs.finding import LOGS
 
-# The sweep decides where a trial writes, and every trial is trained from its start.
-_OURS = ("config", "ckpt_path", "print_config", "trainer.default_root_dir", "trainer.logger", "trainer.fast_dev_run")
+_EXAMPLE = "model.optimizer.lr: {low: 0.001, high: 0.1, log: true}"
+_SECTIONS = ("trainer", "model", "data", "data.init_args")
 # Among runs that are judged on other images, or whose training set is spoilt on purpose, the lowest loss means nothing.
-_WHAT_IS_JUDGED = (
-    "seed_everything",
-    "data",
-    "data.class_path",
-    "data.normal_classes",
-    "data.anomaly_classes",
-    "data.val_fraction",
-    "data.contamination",
-    "data.split_seed",
-    "data.source",
-)
+_WHAT_IS_JUDGED = ("seed_everything", "data.", "trainer.limit_", "trainer.overfit_batches")
+_SIZES = ("data.batch_size", "data.eval_batch_size")  # of the data, all that does not decide it
 _NO_INFLUENCE = ("model.scores", "model.thresholds")
 
 
@@ -61,9 +52,7 @@ class Plan:
         for name in self.base:
             read_config(Path(name), "base")
         if not self.space:
-            raise UserError(
-                "space must hold the keys to search, such as model.optimizer.lr: {low: 0.001, high: 0.1, log: true}"
-            )
+            raise UserError(f"space must hold the keys to search, such as {_EXAMPLE}")
         for key, least in (("trials", 1), ("startup_trials", 1), ("min_epochs", 1), ("seed", 0)):
             if getattr(self, key) < least:
                 raise UserError(f"{key} must be at least {least}, got {getattr(self, key)}")
@@ -116,12 +105,14 @@ def _check_keys(file: Path, space: Mapping[Any, Any], fixed: Sequence[str]) -> N
     given = [plain_key(word.partition("=")[0]) for word in fixed if word.startswith("-")]
     searched = [plain_key(str(key)) for key in space]
     for key in [*given, *searched]:
-        if key in _OURS:
+        if key in SET_BY_COMMAND:
             raise UserError(f"{file}: {key} is set by the sweep itself and can be neither fixed nor searched")
     for key in searched:
         if searched.count(key) > 1:
             raise UserError(f"{file}: space has {key} twice")
-        if key in _WHAT_IS_JUDGED:
+        if key in _SECTIONS:
+            raise UserError(f"{file}: space has {key}, a whole section: name the keys in it, such as {_EXAMPLE}")
+        if key.startswith(_WHAT_IS_JUDGED) and key not in _SIZES:
             raise UserError(
                 f"{file}: space has {key}, which decides what trials are trained and judged on, so that "
                 "their val/loss could not be compared; to run over its values, use `benchmark`"
@@ -130,8 +121,3 @@ def _check_keys(file: Path, space: Mapping[Any, Any], fixed: Sequence[str]) -> N
             raise UserError(f"{file}: space has {key}, on which val/loss does not depend")
         if key in given:
             raise UserError(f"{file}: {key} is both fixed and in space")
-
-
-def plain_key(name: str) -> str:
-    """The dotted key as people write it: ``model.net.code_size`` for ``--model.net.init_args.code_size``."""
-    return name.lstrip("-").replace(".init_args.", ".")

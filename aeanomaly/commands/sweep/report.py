@@ -14,7 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from aeanomaly.commands.sweep.plan import Plan, plain_key
+from aeanomaly.commands.fit.options import plain_key
+from aeanomaly.commands.sweep.plan import Plan
 from aeanomaly.commands.sweep.study import ended
 from aeanomaly.commands.tables import print_whole
 from aeanomaly.runs.files import read_config, write_whole

@@ -53,7 +53,9 @@ def test_the_status_tells_of_cells_that_are_missing(
     """Even if each was said to have ended well: somebody may have deleted its folder since."""
     monkeypatch.setattr(command, "_run", lambda grid, cells, *others: [(cell, "") for cell in cells])
     assert main(words(tmp_path, "out")) == 1
-    assert "4 of 4 cells did not run yet" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "4 of 4 cells did not run yet" in shown
+    assert f"Results: summary.md in {tmp_path / 'out'}\n" in shown
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from aeanomaly.commands.benchmark.execute import threads_of_each
 from aeanomaly.commands.main import main
 from tests.commands.benchmark.small_grid import rows_of, words, write_grid
 
@@ -90,6 +91,29 @@ def test_a_misspelt_method_is_told_before_the_first_cell(
 def test_numbers_of_processes(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words(tmp_path, "out", option, "0")) == 2
     assert f"{option}: expected a number from 1 to 999,999,999, got '0'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("share", ["-3", "nan", "inf", "1.5", "half"])
+def test_shares_of_a_gpu(share: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words(tmp_path, "out", "--backend", "ray", f"--gpus-per-cell={share}")) == 2
+    assert (
+        f"--gpus-per-cell: expected a number from 0 to 1, or a whole number, got '{share}'" in capsys.readouterr().err
+    )
+
+
+def test_a_gpu_is_kept_by_ray_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words(tmp_path, "out", "--gpus-per-cell", "0.5")) == 2
+    assert "--gpus-per-cell is for Ray: add --backend ray, or leave it out" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_threads_of_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # joblib counts no more, whatever this machine has
+    for told, threads in (("3", 3), ("", 1), ("4,2", 1), ("0", 1)):
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        assert threads_of_each(1) == threads
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert threads_of_each(1) == threads_of_each(8) == 1
 
 
 def test_lines_of_development_images_are_marked_and_kept_apart(tmp_path: Path) -> None:

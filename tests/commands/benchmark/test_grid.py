@@ -14,6 +14,8 @@ from aeanomaly.commands.benchmark.grid import read_grid
 from aeanomaly.errors import UserError
 from tests.conftest import DEBUG, REPOSITORY
 
+ONE = {"protocol": "one-class", "classes": [7]}
+
 
 def written(tmp_path: Path, **content: Any) -> Path:
     path = tmp_path / "grid.yaml"
@@ -60,6 +62,8 @@ def test_without_protocol_the_classes_stay_those_of_the_base(tmp_path: Path) -> 
     (cell,) = read_grid(written(tmp_path)).cells
     assert cell.class_ is None
     assert not [word for word in cell.options if "classes" in word]
+    (cell,) = read_grid(written(tmp_path, methods={"two": {"data.anomaly_classes": [1, 2]}})).cells
+    assert "--data.anomaly_classes=[1, 2]" in cell.options
 
 
 @pytest.mark.parametrize(
@@ -75,6 +79,21 @@ def test_without_protocol_the_classes_stay_those_of_the_base(tmp_path: Path) -> 
         ({"methods": ["a"]}, "methods: expected keys and values or nothing, got "),
         ({"scores": []}, "`scores` must name at least one score"),
         ({"seeds": [1, 1]}, "a value stands twice"),
+        ({"classes": [0, 1]}, "`classes` needs a protocol: leave-one-out or one-class"),
+        ({"axes": {"seed_everything": [4, 5]}}, "axes: seed_everything is set by the benchmark itself, .* `seeds`"),
+        ({"overrides": {"seed_everything": 4}}, "overrides: seed_everything is set by the benchmark itself"),
+        (
+            {**ONE, "methods": {"a": {"data.anomaly_classes": [3]}}},
+            "method a: data.anomaly_classes is set by .* `class",
+        ),
+        ({**ONE, "overrides": {"data.init_args.normal_classes": [3]}}, "overrides: data.normal_classes is set by"),
+        (
+            {"overrides": {"ckpt_path": "last.ckpt"}},
+            "overrides: ckpt_path is set by the benchmark itself, leave it out",
+        ),
+        ({"overrides": {"config": DEBUG}}, "overrides: config is set by the benchmark itself"),
+        ({"methods": {"a": {"trainer.default_root_dir": "x"}}}, "method a: trainer.default_root_dir is set by"),
+        ({"axes": {"trainer.logger": [True, False]}}, "axes: trainer.logger is set by the benchmark itself"),
     ],
 )
 def test_mistakes_are_named(content: dict[str, Any], says: str, tmp_path: Path) -> None:

@@ -60,6 +60,17 @@ def test_on_ray_as_without(uninterrupted: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "results.csv").read_text() == (uninterrupted / "results.csv").read_text()
 
 
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is missing: pip install 'aeanomaly[ray]'")
+def test_a_gpu_that_ray_has_not_is_not_waited_for(tmp_path: Path) -> None:
+    more = ["--backend", "ray", "--gpus-per-cell", "0.5"]
+    command = [sys.executable, "-m", "aeanomaly", *words(tmp_path, "out", *more)]
+    env = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    told = "aeanomaly: error: --gpus-per-cell is 0.5, and no machine of the Ray cluster has more than 0 GPUs\n"
+    assert done.stderr.endswith(told)
+
+
 def test_ctrl_c_ends_a_benchmark_of_one_worker_and_it_goes_on(uninterrupted: Path, tmp_path: Path) -> None:
     command = benchmark(tmp_path, SLEEP)
     process = subprocess.Popen(

@@ -116,3 +116,14 @@ def test_sixty_rows_stay_four_columns() -> None:
     assert len(table) == 60
     assert all(len(cells) == 3 for cells in table.values())
     assert "with 60 rows over 8 classes p is at least 0.46, so no difference can be significant. Fewer rows" in text
+
+
+def test_a_threshold_that_no_cell_has_is_named() -> None:
+    rows = rows_of("kmeans", BASE)
+    for row in rows:
+        row.values["normal_accuracy@alarm5"] = 0.95
+    promises = {"alram5": 0.05, "alarm5": 0.05}
+    assert "\nNo finished cell has a threshold alram5, as `promises` says.\n" in summary_md(
+        grid(promises=promises), rows, {}
+    )
+    assert "has a threshold" not in summary_md(grid(promises={"alarm5": 0.05}), rows, {})

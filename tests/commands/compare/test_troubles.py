@@ -21,6 +21,7 @@ def test_nothing_that_can_be_compared_is_no_failure(logs: Path, capsys: pytest.C
     ("words", "message"),
     [
         (["nowhere"], "no run or folder 'nowhere'"),
+        (["--sort", "val/loss"], "fit_seconds, seed, code_size; --metrics val/loss shows it"),
         (["--sort", "aurok"], "no column 'aurok'; columns: run, auroc/kmeans, fit_seconds, seed, code_size"),
         (["--metrics", "aurok"], "no run has the metric 'aurok'; did you mean 'auroc'?"),
         (["--metrics", ","], "expected names separated by commas"),
@@ -31,7 +32,7 @@ def test_nothing_that_can_be_compared_is_no_failure(logs: Path, capsys: pytest.C
         (["--csv", "x.txt", "--json", "./x.txt"], "--csv and --json would be written into one file"),
         (["--csv", "lightning_logs/version_0/config.yaml/x.csv"], "cannot write"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
-        (["--sort"], "expected one argument"),
+        (["--sort"], "--sort needs a value; one that begins with - is given as --sort=VALUE"),
     ],
 )
 @pytest.mark.usefixtures("logs")

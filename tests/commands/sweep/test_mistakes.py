@@ -44,6 +44,13 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"space": {"model.net.code_size": 3}}, "must be {low: ..., high: ...} or {choices: [...]}, got 3"),
     ({"space": {"data.anomaly_classes": {"choices": [[0], [1]]}}}, "decides what trials are trained and judged on"),
     ({"space": {"seed_everything": {"low": 1, "high": 9}}}, "decides what trials are trained and judged on"),
+    ({"space": {"data.size": {"choices": [32, 64]}}}, "decides what trials are trained and judged on"),
+    ({"space": {"data.init_args.test_on": {"choices": ["test", "development"]}}}, "space has data.test_on, which"),
+    ({"space": {"trainer.limit_val_batches": {"low": 1, "high": 3}}}, "decides what trials are trained and judged on"),
+    ({"space": {"trainer.overfit_batches": {"low": 1, "high": 3}}}, "decides what trials are trained and judged on"),
+    ({"space": {"model": {"choices": [{}]}}}, "space has model, a whole section: name the keys in it, such as model."),
+    ({"space": {"data": {"choices": [{}]}}}, "space has data, a whole section"),
+    ({"space": {"data.init_args": {"choices": [{}]}}}, "space has data.init_args, a whole section"),
     ({"space": {"model.thresholds.value": {"low": 1, "high": 9}}}, "on which val/loss does not depend"),
 ]
 
