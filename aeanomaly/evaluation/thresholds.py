@@ -124,7 +124,7 @@ class Calibration(Fitted):
     def standardised(self, scores: Tensor) -> Tensor:
         """(B,) float32 scores in standard deviations above the mean of the normal ones; NaN before a fit.
 
-        Of logarithms, where all normal scores are positive: those of distances and errors are far more like a normal
+        Of logarithms, where no normal score is negative: those of distances and errors are far more like a normal
         distribution than the values themselves.
         """
         if not self.fitted:
@@ -151,10 +151,12 @@ class Calibration(Fitted):
         return ((own - mean) / spread.clamp_min(1e-12)).float()
 
     def _unbounded(self, scores: Tensor) -> Tensor:
-        """Logarithms, where all normal scores are positive, or else the scores themselves."""
-        # Chosen number by number rather than by an `if`, so that a graph can be made of it.
-        least = self.normal_scores[0].to(scores.device)
-        return torch.where(least > 0, scores.clamp_min(least / 1000).log(), scores)
+        """Logarithms, where no normal score is negative and half of them are positive, or else the scores themselves."""
+        least, median = (self.normal_scores[i].to(scores.device) for i in (0, len(self.normal_scores) // 2))
+        # Of a held-out image that stands in the training images, too, the distance is 0, or what rounding makes of it.
+        # A hundredth of the median keeps it from being the scale of all others. Chosen number by number rather than by
+        # an `if`, so that a graph can be made of it.
+        return torch.where((least >= 0) & (median > 0), scores.clamp_min(median / 100).log(), scores)
 
     def p_value(self, scores: Tensor) -> Tensor:
         """(B,) float32: how rare a score this high is among normal images, (1 + those at least as high) / (1 + N).

@@ -45,6 +45,19 @@ def test_positive_scores_are_standardised_by_their_logarithms() -> None:
     np.testing.assert_allclose(calibration.standardised(torch.tensor([0.2, 0.7, 9.0])), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("duplicates", [[0.0], [1e-15], [0.0, 1e-7, 1e-7, 1e-7]])
+def test_duplicates_of_training_images_leave_the_scale_to_the_others(duplicates: list[float]) -> None:
+    """Among 200 held-out images some have a distance of 0, or next to 0, to a training image."""
+    normal = torch.from_numpy(np.random.default_rng(0).lognormal(np.log(0.1), 0.24, 200)).float()
+    clean, mixed, new = Calibration(), Calibration(), torch.tensor([0.1, 0.2, 0.4])
+    clean.fit(normal)
+    mixed.fit(torch.cat([normal[len(duplicates) :], torch.tensor(duplicates)]))
+    ratio = mixed.standardised(new)[1:] / clean.standardised(new)[1:]
+    assert (ratio > 1 / 3).all() and (ratio < 1.1).all()
+    by_others = mixed.standardised_by_others(mixed.normal_scores)
+    assert by_others.isfinite().all()
+
+
 def test_scores_of_either_sign_are_standardised_as_they_are() -> None:
     normal = torch.randn(200, generator=torch.Generator().manual_seed(0))
     calibration = Calibration()
