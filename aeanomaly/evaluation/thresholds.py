@@ -151,7 +151,7 @@ class Calibration(Fitted):
         return ((own - mean) / spread.clamp_min(1e-12)).float()
 
     def _unbounded(self, scores: Tensor) -> Tensor:
-        """Logarithms, where no normal score is negative and half of them are positive, or else the scores themselves."""
+        """Logarithms, where no normal score is negative and half are positive, or else the scores themselves."""
         least, median = (self.normal_scores[i].to(scores.device) for i in (0, len(self.normal_scores) // 2))
         # Of a held-out image that stands in the training images, too, the distance is 0, or what rounding makes of it.
         # A hundredth of the median keeps it from being the scale of all others. Chosen number by number rather than by
