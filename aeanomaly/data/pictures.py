@@ -122,8 +122,10 @@ def _read(image: Image.Image, geometry: Geometry) -> tuple[Tensor, tuple[int, in
     size = image.size[::-1] if turned else image.size
     # Cutting, to whole pixels of what was decoded, shall not move the picture against its mask.
     mode, side = ("L", "RGB")[geometry.channels == 3], max(geometry.shape[1:]) * (1 + (geometry.fit == "crop"))
-    image.draft(mode, (side, side))
+    drafted = image.draft(mode, (side, side))
     image = ImageOps.exif_transpose(image)
+    if drafted is None:  # the size of a TIFF is that of the upright picture before it is turned
+        size = image.size
     if image.mode in _DEEP:
         image = _of_eight_bits(image)
     pixels = np.array(_opaque(image, "white").convert(mode))

@@ -57,11 +57,12 @@ def test_cmyk_becomes_rgb() -> None:
     assert np.abs(pixels(content(plain.convert("CMYK"), "JPEG")) - (200, 100, 50)).max() <= 3
 
 
-def test_a_picture_is_turned_as_its_camera_says() -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_a_picture_is_turned_as_its_camera_says(kind: str) -> None:
     wide = Image.fromarray(np.arange(0, 240, 10, dtype=np.uint8)[None].repeat(16, 0))  # darker on the left
     exif = Image.Exif()
     exif[0x0112] = 6  # the left is up
-    picture, size = read_picture(content(wide, "JPEG", exif=exif, quality=100), Geometry(24, 16, "resize", 1))
+    picture, size = read_picture(content(wide, kind, exif=exif, quality=100), Geometry(24, 16, "resize", 1))
     assert size == (16, 24)
     assert np.abs(picture[0].numpy() - np.arange(0, 240, 10)[:, None]).max() <= 3
 
