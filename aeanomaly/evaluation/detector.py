@@ -104,7 +104,9 @@ class Detector(nn.Module):
 
     def output(self, images: Tensor) -> Output:
         """What the scores read of (B, C, H, W) images, as for `forward`."""
-        return self.complete(self.net(images.float() / 255 if images.dtype == torch.uint8 else images.float()))
+        kinds = (parameter.dtype for parameter in self.net.parameters() if parameter.is_floating_point())
+        pixels = images.to(next(kinds, torch.float32))
+        return self.complete(self.net(pixels / 255 if images.dtype == torch.uint8 else pixels))
 
     def forward(self, images: Tensor) -> dict[str, Judgement]:
         """Judge (B, C, H, W) images, uint8 in 0..255 or floating-point in [0, 1], by every score.

@@ -44,8 +44,12 @@ class Fitted(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # Private, but torch has no other hook: ``trainer.precision: bf16-true`` converts the whole module, and scores
         # and thresholds stay in float32 whatever the net runs in. So only a new device is followed.
-        moved: Self = super()._apply(lambda tensor: tensor.to(fn(tensor.new_empty(0)).device), recurse)
-        return moved
+        def moved(tensor: Tensor) -> Tensor:
+            applied = fn(tensor)
+            return applied if applied.dtype == tensor.dtype else tensor.to(applied.device)
+
+        applied: Self = super()._apply(moved, recurse)
+        return applied
 
 
 class Score(Described, Fitted, ABC):

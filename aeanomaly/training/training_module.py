@@ -69,9 +69,8 @@ class TrainingModule(L.LightningModule):
         data: Any = getattr(self.trainer, "datamodule", None)
         self.chunk_size = data.serve_chunks(most) if hasattr(data, "serve_chunks") else 1
         self.automatic_optimization = self.chunk_size == 1
-        # Several devices would send what scores are fitted on, such as a bank of all images, to each other before every
-        # step, although `fit_scores` makes it the same on all. Private, but read by torch and by Lightning; there is
-        # no public way to leave out some buffers, and those of batch norm have to be sent.
+        # Several devices would send what scores are fitted on to each other before every step, although it is the same
+        # on all. Private, but read by torch and Lightning: no public way leaves out some buffers, but not batch norm's.
         fitted = ("detector.scores.", "detector.calibrations.")
         self._ddp_params_and_buffers_to_ignore = [n for n, _ in self.named_buffers() if n.startswith(fitted)]
 
@@ -203,7 +202,7 @@ class TrainingModule(L.LightningModule):
         self._recorded, self.cut_call = None, False
         restored, self._restored = self._restored or {}, None
         self._followed = restored.get("val_metrics", {}).get(self._monitor)
-        self._seed_epoch()  # for a process that the checkpoint holds no state of
+        self.on_train_epoch_start()  # for a process that the checkpoint holds no state of
         restore_random_state(restored, self.global_rank, self.device)
         if "running_loss" in restored:
             self.running_loss.restore(restored["running_loss"], self.device)
@@ -212,17 +211,23 @@ class TrainingModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
-        self._seed_epoch()
-
-    def _seed_epoch(self) -> None:
         seed = global_seed()
         if seed is not None:
             torch.manual_seed((seed << 24) + (self.current_epoch << 12) + self.global_rank)
 
     def on_train_epoch_end(self) -> None:
-        """Move a schedule that follows a metric; the others were moved before the validation."""
+        """Move a schedule that follows a metric; the others were moved before the validation.
+
+        Raises:
+            UserError: if a validation is over and there is no such metric.
+        """
         self._recorded = None  # what changes from epoch to epoch (thawed layers) must not be in an old recording
-        if self._monitor is not None:
+        if isinstance(self.lr_schedulers(), torch.optim.lr_scheduler.ReduceLROnPlateau):  # not what SWA puts there
+            known = list(self.trainer.callback_metrics)
+            if "val/loss" in known and self._monitor not in (*known, "train/loss"):  # which a resumed run logs later
+                raise UserError(
+                    f"model.lr_scheduler: there is no {self._monitor} to follow; there are {', '.join(known)}"
+                )
             self._move_schedule("epoch")
 
     def on_validation_start(self) -> None:

@@ -74,6 +74,21 @@ def test_numbers_of_another_precision_are_the_same_image(fitted: Detector, dtype
     assert torch.equal(fitted(given)["kmeans"].score, fitted(given.float())["kmeans"].score)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_net_of_another_precision_takes_any_image(fitted: Detector, dtype: torch.dtype) -> None:
+    expected, given = fitted(images(seed=1))["kmeans"].score, images(seed=1)
+    fitted.to(dtype)
+    for kind in (given, given / 255, (given / 255).to(dtype)):
+        torch.testing.assert_close(fitted(kind)["kmeans"].score, expected, rtol=0.2, atol=0.05)
+
+
+def test_what_is_fitted_moves_as_other_modules_do() -> None:
+    with torch.device("meta"):
+        detector = make()
+    assert {buffer.device.type for buffer in detector.to_empty(device="cpu").buffers()} == {"cpu"}
+    assert all(buffer.is_shared() for buffer in detector.share_memory().buffers())
+
+
 @torch.no_grad()
 def test_a_checkpoint_restores_scores_p_values_and_decisions(fitted: Detector) -> None:
     fresh = make()

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import LambdaCallback
+from lightning.pytorch.callbacks import LambdaCallback, StochasticWeightAveraging
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import Tensor
 
 from aeanomaly.commands.main import main
+from aeanomaly.errors import UserError
 from aeanomaly.evaluation.thresholds import FalseAlarmRate
 from aeanomaly.models.convolutional import ConvolutionalAutoencoder
 from aeanomaly.models.dense import DenseAutoencoder
@@ -104,6 +105,27 @@ def test_a_schedule_that_follows_a_metric_moves_once_an_epoch() -> None:
         trainer.fit(module, make_data())
         found.append(trainer.optimizers[0].param_groups[0]["lr"])
     assert found[0] == found[1] == pytest.approx(1e-7)
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_a_schedule_that_follows_nothing_is_told(size: int) -> None:
+    module = make_module(size)
+    module.lr_scheduler = lambda optimizer: ReduceLROnPlateau(optimizer, "train/losss")
+    with pytest.raises(UserError, match=r"there is no train/losss to follow; there are .*val/loss"):
+        make_trainer([], max_epochs=2).fit(module, make_data())
+
+
+def test_an_average_of_weights_moves_its_own_schedule_once_an_epoch() -> None:
+    rates = []
+    for schedule in (None, lambda optimizer: ReduceLROnPlateau(optimizer, "val/loss")):
+        module = make_module(1)
+        module.lr_scheduler = schedule
+        average = StochasticWeightAveraging(0.05, swa_epoch_start=2, annealing_epochs=3)
+        rate = LambdaCallback(
+            on_train_epoch_start=lambda trainer, _: rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+        )
+        make_trainer([average, rate], max_epochs=5).fit(module, make_data())
+    assert rates[:5] == rates[5:]
 
 
 def test_devices_send_no_bank_to_each_other_in_a_step() -> None:

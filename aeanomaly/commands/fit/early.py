@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,12 +35,13 @@ class _Setting(NamedTuple):
     name: str  # as it was written
 
 
-def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
+def refuse_early(words: Sequence[str], others: Sequence[str] = (), later: Collection[str] = ()) -> None:
     """Look through the words after a verb, and the configs that they name.
 
     Args:
         words: what is given.
         others: options that the command has besides, one of which may have been meant.
+        later: keys that are set besides the words.
 
     Raises:
         UserError: for an option or key that does not exist, a word where the Trainer wants a whole number, a value out
@@ -53,7 +54,7 @@ def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
     classes: dict[str, str] = {}  # by their keys
     names: dict[str, set[str] | None] = {}  # of scores and thresholds
     absent = ""
-    lacking = [*_CHOSEN]
+    lacking = [key for key in _CHOSEN if not {key, f"{key}.class_path"}.intersection(later)]
     last: dict[str, _Setting] = {}  # of several for a key the parser takes the last
     for setting in _settings(words):
         section, _, rest = setting.key.partition(".")
@@ -98,9 +99,15 @@ def refuse_early(words: Sequence[str], others: Sequence[str] = ()) -> None:
 
 def _names_class(setting: _Setting, key: str) -> bool:
     """Whether a setting gives a key its class, or may do so, as the name of a file may."""
-    if isinstance(setting.value, Mapping):
-        return setting.key == key and "class_path" in setting.value
-    return setting.key in (key, key.partition(".")[0], f"{key}.class_path")
+    section, _, option = key.partition(".")
+    value = setting.value
+    if setting.key in ("config", f"{key}.class_path"):
+        return True
+    if option and setting.key == section and isinstance(value, Mapping):
+        value = value.get(option, {})
+    elif setting.key not in (key, section):
+        return False
+    return not isinstance(value, Mapping) or "class_path" in value
 
 
 def _settings(words: Sequence[str]) -> Iterator[_Setting]:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import BackboneFinetuning, BatchSizeFinder, LearningRateFinder, WeightAveraging
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    BatchSizeFinder,
+    LearningRateFinder,
+    ModelCheckpoint,
+    WeightAveraging,
+)
 
+from aeanomaly.callbacks.fit_scores import FitScores
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.metric_name import refuse_anomalous_monitors
 
@@ -58,3 +65,10 @@ def refuse_callbacks(trainer: Trainer) -> None:
             if isinstance(callback, kind):
                 raise UserError(f"trainer.callbacks: {type(callback).__name__} cannot be used: {reason}")
     refuse_anomalous_monitors([getattr(callback, "monitor", None) for callback in callbacks])
+    improved = any(isinstance(callback, FitScores) and callback.when == "improved" for callback in callbacks)
+    kept = [callback.monitor for callback in callbacks if isinstance(callback, ModelCheckpoint)]
+    if improved and "val/loss" not in kept and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        raise UserError(
+            "trainer.callbacks: FitScores with when: improved fits scores on the net of the lowest val/loss, and no "
+            "ModelCheckpoint keeps that one: add one with monitor: val/loss, or take when: always"
+        )

@@ -61,7 +61,7 @@ def main(options: Sequence[str]) -> int:
     if len(args.config) > 1:
         raise UserError("sweep takes one --config; the config files of its trials are listed in it, under base")
     plan = read_plan(Path(args.config[0]), args.out, args.trials, extra)
-    refuse_early(plan.words, ("trials", "out"))
+    refuse_early(plan.words, ("trials", "out"), plan.space)
     if importlib.util.find_spec("optuna") is None:
         raise UserError("sweep needs Optuna: pip install 'aeanomaly[sweep]'")
     from aeanomaly.commands.sweep.run import run_sweep  # needs the extra, and is heavy

@@ -115,6 +115,7 @@ def test_a_part_of_a_config_alone_is_told_so(words: list[str], lacking: str) -> 
         (["--model.net", "Dense"], ["--data.class_path=MNIST"]),
         (["--model.net.class_path", "Dense"], ["--data", "{class_path: MNIST}"]),
         (["--model", "model.yaml"], ["--data", "data.yaml"]),
+        (["--model", "{net: {class_path: Dense}}"], ["--data={class_path: MNIST}"]),
     ],
 )
 def test_classes_named_in_any_way_are_seen(model: list[str], data: list[str]) -> None:
@@ -123,6 +124,13 @@ def test_classes_named_in_any_way_are_seen(model: list[str], data: list[str]) ->
         refuse_early(model)
     with pytest.raises(UserError, match=r"^model\.net must be given"):
         refuse_early(data)
+
+
+def test_classes_may_be_named_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text(f"config: {DEBUG}\ntrainer: {{max_epochs: 3}}\n")
+    refuse_early(["--config", str(file)])
+    refuse_early(["--data", "{class_path: MNIST}"], later=["model.net"])
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ NESTED = str(REPOSITORY / "configs" / "nets" / "denoising.yaml")
 STEP_LR = ["--model.lr_scheduler", "StepLR", "--model.lr_scheduler.step_size"]
 RECONSTRUCTION = "aeanomaly.scores.reconstruction.ReconstructionError"
 FOLDER = "aeanomaly.data.sources.folder.PictureFolder"
+IMPROVED = "[{class_path: aeanomaly.callbacks.fit_scores.FitScores, init_args: {when: improved}}]"
 STOP_BY_AUROC = """
 {class_path: lightning.pytorch.callbacks.EarlyStopping, init_args: {monitor: val/auroc/reconstruction, mode: max}}
 """
@@ -103,6 +104,10 @@ STOP_BY_AUROC = """
         (
             [*FIT, "--model.lr_scheduler", PLATEAU],
             "ReduceLROnPlateau needs monitor; give it as --model.lr_scheduler.mo",
+        ),
+        (
+            [*FIT, "--trainer.callbacks", IMPROVED],
+            "no ModelCheckpoint keeps that one: add one with monitor: val/loss, or take when: always",
         ),
         (
             [*FIT, "--model.lr_scheduler", "{}"],
