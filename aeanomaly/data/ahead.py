@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from threading import Event
 from typing import TypeVar
 
 from joblib import cpu_count
@@ -25,19 +26,20 @@ def ahead(function: Callable[[T], R], items: Iterable[T], depth: int, workers: i
     Args:
         workers: threads; by default one for each processor that may be used.
     """
-    workers, items = workers or cpu_count(), iter(items)
+    workers, items, stopped = workers or cpu_count(), iter(items), Event()
     size = max(1, min(_CHUNK, depth // (2 * workers)))
     with ThreadPoolExecutor(workers, "pictures") as pool:
-        chunks = (pool.submit(_each, function, chunk) for chunk in iter(lambda: list(islice(items, size)), []))
+        chunks = (pool.submit(_each, function, chunk, stopped) for chunk in iter(lambda: list(islice(items, size)), []))
         waiting = deque(islice(chunks, max(1, depth // size)))
         try:
             while waiting:
                 yield from waiting.popleft().result()
                 waiting.extend(islice(chunks, 1))
         finally:  # whoever stops asking does not wait for what was about to be begun
+            stopped.set()
             for future in waiting:
                 future.cancel()
 
 
-def _each(function: Callable[[T], R], chunk: list[T]) -> list[R]:
-    return [function(item) for item in chunk]
+def _each(function: Callable[[T], R], chunk: list[T], stopped: Event) -> list[R]:
+    return [function(item) for item in chunk if not stopped.is_set()]

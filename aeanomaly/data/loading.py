@@ -172,7 +172,7 @@ class IndexLoader(DataLoader[Batch]):
         if state["served"] and before != self.batches:
             raise UserError(
                 f"the checkpoint is of the middle of an epoch of {before} batches, which has {self.batches} here: use "
-                "the data.batch_size of its run"
+                "the images and the data.batch_size of its run"
             )
         self.sampler.resume_at = (state["epoch"], state["served"])
 

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from aeanomaly.data.picture_lists import Listed
 from aeanomaly.errors import UserError
 
-_FORMAT = 3  # of the cache; another number has everything read anew
+_FORMAT = 4  # of the cache; another number has everything read anew
 _KEPT = 24 * 3600  # seconds since it was last used for which a cache of pictures that have changed is kept
 
 log = logging.getLogger(__name__)

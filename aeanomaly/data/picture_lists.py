@@ -103,11 +103,13 @@ class FolderList:
                         f"{self._root / name} is passed over, and some pictures of {self._root / 'train'} are tested "
                         "in its place: call it test if they are to be tested"
                     )
-        found = _files if "test" in self._places else _pictures  # beside classes alone it may hold anything
-        if not masked and (self._root / _MASKS).is_dir() and (first := next(found(self._root, _MASKS), None)):
+        meant = _files(self._root, _MASKS) if not masked and (self._root / _MASKS).is_dir() else iter(())
+        if first := next((file for file in meant if file.lower().endswith((*ENDINGS, ".npy"))), None):
+            place = self._places.get("test", self._places.get("", ""))
+            mask = f"{_MASKS}/{place.removeprefix('test')}/CLASS/NAME".replace("//", "/")
             yield (
                 f"no test picture has a mask, and {self._root / first} is passed over: the mask of "
-                f"test/CLASS/NAME.png is {_MASKS}/CLASS/NAME_mask.png or {_MASKS}/CLASS/NAME.png"
+                f"{f'{place}/CLASS'.lstrip('/')}/NAME.png is {mask}_mask.png or {mask}.png"
             )
 
     def _masks(self, below: str) -> dict[str, str]:

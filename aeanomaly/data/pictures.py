@@ -85,7 +85,7 @@ def apart(image: Image.Image) -> Image.Image:
 def read_mask(content: bytes, geometry: Geometry, size: tuple[int, int]) -> Tensor:
     """A mask file's content as (H, W) uint8: 1 where it is not black, 0 elsewhere.
 
-    JPEG strews grey round what is white, so there it is 1 where it is brighter than half of the brightest.
+    JPEG strews grey round what is white, so there it is 1 where it is brighter than 64, or than half of the brightest.
 
     Args:
         content: of a picture file.
@@ -102,7 +102,7 @@ def read_mask(content: bytes, geometry: Geometry, size: tuple[int, int]) -> Tens
             raise PictureError("is {}x{} pixels, but its picture {}x{}".format(*image.size, *size))
         plain = image if image.mode in (*_DEEP, "1", "L", "F") else _opaque(image, "black").convert("RGB")
         pixels = np.array(plain)
-    white = pixels > pixels.max() / 2 if opened.format in ("JPEG", "MPO") else pixels != 0
+    white = pixels > min(64, pixels.max() / 2) if opened.format in ("JPEG", "MPO") else pixels != 0
     marked = torch.from_numpy(white.reshape(*pixels.shape[:2], -1).any(-1).astype(np.uint8))
     return _fitted(marked.unsqueeze(0), geometry, "nearest-exact")[0]
 

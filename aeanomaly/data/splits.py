@@ -67,6 +67,10 @@ def class_numbers(option: str, classes: Sequence[Class] | None, names: Sequence[
     if classes is None:
         return None
     numbers = {name: number for number, name in enumerate(names or ())}
+    # The parser keeps a lone word on the command line as text.
+    plain = (name for name in classes if isinstance(name, str) and re.fullmatch("0|[1-9][0-9]{0,17}", name))
+    counted = {name: int(name) for name in plain if name not in numbers}
+    classes = [counted.get(wanted, wanted) if isinstance(wanted, str) else wanted for wanted in classes]
     found = [numbers.get(str(wanted), wanted) for wanted in classes]
     unknown = next((wanted for wanted in found if isinstance(wanted, str)), None)
     if unknown is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from numbers import Integral
@@ -195,7 +196,7 @@ def load(
         UserError: if there is no checkpoint, it cannot be used, or as `AnomalyDetector`.
     """
     place = path.path if isinstance(path, Run) else path
-    if not isinstance(place, (str, Path)):
+    if not isinstance(place, (str, os.PathLike)):
         raise UserError(f"load takes a run, or the path of a run or a checkpoint, not {type(place).__name__}")
     restored = restore(Path(place), allow_import)
     fit: dict[str, Any] = {"fit": restored.images["fit"]} if "fit" in restored.images else {}

@@ -42,8 +42,10 @@ def batches(images: Images, geometry: Geometry, size: int) -> Iterator[Tensor]:
         images = list(array)
     elif isinstance(images, (str, Path, Image.Image)):
         images = [images]
-    if not isinstance(images, Iterable):
-        raise UserError(f"{_WANTED}, or several of these, not {type(images).__name__}")
+    try:
+        iter(images)
+    except TypeError:
+        raise UserError(f"{_WANTED}, or several of these, not {type(images).__name__}") from None
     if not isinstance(images, (list, tuple)) or len(set(map(id, images))) < len(images):
         images = map(_own, images)
     pictures = ahead(lambda picture: prepared(picture, geometry), images, 2 * size)

@@ -69,7 +69,15 @@ def test_classes_may_be_named() -> None:
         with pytest.raises(UserError, match=rf"name the {kind} ones by --data\.{option} '\[NAME\]'; there are: NG, OK"):
             class_numbers(option, ["good"], ["NG", "OK"])
     with pytest.raises(UserError, match="its classes have numbers only"):
-        class_numbers("normal_classes", ["0"], None)
+        class_numbers("normal_classes", ["bad"], None)
+
+
+def test_a_number_may_come_as_text_where_no_class_is_called_so() -> None:
+    """`--data.normal_classes+ 4` on the command line is text to the parser, where names may be meant."""
+    assert class_numbers("normal_classes", ["4"], None) == [4]
+    assert class_numbers("normal_classes", ["4", "0"], ["a", "0", "b", "c", "d"]) == [4, 1]
+    with pytest.raises(UserError, match=r"names class '04'"):
+        class_numbers("normal_classes", ["04"], None)
 
 
 @pytest.mark.parametrize(

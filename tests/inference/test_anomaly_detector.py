@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,25 @@ def test_a_generator_is_read_two_batches_ahead_at_most(run_dir: Path, images: np
     detector.judge_batch = counted  # type: ignore[method-assign]
     assert len(detector.score(endless())) == judged == 300
     assert most <= 3 * 10 + 1
+
+
+class Pictures:
+    """A sequence as Python had them first, and torch's data sets are: without an iterator of its own."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images = images
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        if number >= 3:
+            raise IndexError
+        return self.images[number]
+
+
+def test_a_data_set_is_a_sequence_of_images(detector: AnomalyDetector, images: np.ndarray) -> None:
+    np.testing.assert_array_equal(detector.score(Pictures(images)), detector.score(images[:3]))  # type: ignore[arg-type]
+
+
+def test_a_run_may_be_an_entry_of_a_folder(run_dir: Path) -> None:
+    with os.scandir(run_dir.parent) as entries:
+        entry = next(entry for entry in entries if entry.name == run_dir.name)
+    assert aeanomaly.load(entry, device="cpu").score_names == aeanomaly.load(run_dir, device="cpu").score_names  # type: ignore[arg-type]
