@@ -131,6 +131,8 @@ def test_classes_may_be_named_elsewhere(tmp_path: Path) -> None:
     file.write_text(f"config: {DEBUG}\ntrainer: {{max_epochs: 3}}\n")
     refuse_early(["--config", str(file)])
     refuse_early(["--data", "{class_path: MNIST}"], later=["model.net"])
+    with pytest.raises(UserError, match=r"^data must be given"):
+        refuse_early([], later=["model.net"])
 
 
 @pytest.mark.parametrize(
