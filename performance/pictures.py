@@ -5,8 +5,9 @@
 makes 1,800 JPEGs of 416x416 pixels and then, in turn: decodes them with Pillow in a thread for each core, and does
 nothing with them; has Pillow make them into arrays of each of `--sizes` in the same way; sets up `PictureFolder` for
 each of `--sizes` without a cache, and once more with that of the last; sets up `ArrayFiles` with the same arrays; and
-runs `predict` on all of them, with the nets of `--predict` trained for a few steps before. All in one process, imports
-not counted. To be quoted are median seconds and, where the machine does something else too, CPU seconds.
+runs `predict` on all of them, with the nets of `--predict` trained for a few steps before, beside what these nets take
+for as many images that are decoded. All in one process, imports not counted. To be quoted are median seconds and, where
+the machine does something else too, CPU seconds.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from aeanomaly.commands.main import main
 from aeanomaly.data.base import OneClassDataModule
 from aeanomaly.data.sources.arrays import ArrayFiles
 from aeanomaly.data.sources.folder import PictureFolder
+from aeanomaly.inference.anomaly_detector import load
 
 KINDS = ("images", "labels")
 BARE, LATER, ARRAYS = "Pillow alone", "later start", "start of arrays"
@@ -96,8 +98,10 @@ def run(options: argparse.Namespace) -> None:
         ways |= {f"first start, to {size}x{size}": partial(pictures, size) for size in options.sizes}
         ways |= {LATER: partial(pictures, options.sizes[-1]), ARRAYS: arrays}
         for config in options.predict:
-            run = trained(config, folder, options.predict_size, Path(name, config))
-            ways[f"predict, {config} at {options.predict_size}x{options.predict_size}"] = partial(predict, run)
+            run, side = trained(config, folder, options.predict_size, Path(name, config)), options.predict_size
+            decoded = np.random.default_rng(0).integers(0, 256, (options.count, side, side, 3), dtype=np.uint8)
+            ways[f"judging alone, {config} at {side}x{side}"] = partial(load(run).judge, decoded)
+            ways[f"predict, {config} at {side}x{side}"] = partial(predict, run)
         taken: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
         for _ in range(options.rounds):
             shutil.rmtree(cache, ignore_errors=True)

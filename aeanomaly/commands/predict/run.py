@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -58,7 +57,7 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
         names, version, read, count = _source(listing, detector)
         cell = harmless if args.out.suffix == ".csv" else str
         # Whatever makes a row another one, were it written anew.
-        origin = [hashlib.sha256(checkpoint.read_bytes()).hexdigest(), *listing.words]
+        origin = [_version(checkpoint), *listing.words]
         origin += [f"heat maps in {heat_maps.folder}"] if heat_maps else []  # no row of a picture that has none
         there = ((cell(name), version(name)) for name in names()) if args.resume else None
         table = ResultFile(args.out, columns(detector), origin, there)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -195,8 +196,22 @@ def test_sigterm_says_in_one_line_what_is_kept(
     assert len(read_rows(Path("scores.csv"))) == 40
 
 
-def test_rows_of_other_pictures_or_weights_are_not_taken_over(
-    predict: Callable[..., int], pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_rows_of_a_checkpoint_that_was_replaced_are_not_taken_over(
+    predict: Callable[..., int], pictures: Path, run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(find_checkpoint(run_dir), "net.ckpt")
+    (pictures / "b" / "39.png").write_bytes(b"no picture")
+    words = ["--ckpt_path", "net.ckpt", "--images", "pictures", "--batch", 8]
+    assert predict(*words) == 2
+    os.utime("net.ckpt", ns=(0, 0))
+    assert predict(*words, "--resume", "--on-error", "skip") == 0
+    said = capsys.readouterr().out
+    assert "Nothing to resume: " in said
+    assert "Scored: 39 images" in said
+
+
+def test_rows_of_other_pictures_or_thresholds_are_not_taken_over(
+    predict: Callable[..., int], pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (pictures / "b" / "39.png").write_bytes(b"no picture")
     assert predict("--images", "pictures", "--batch", 8) == 2
