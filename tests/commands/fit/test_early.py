@@ -13,7 +13,8 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from aeanomaly.commands.fit.class_files import arguments
-from aeanomaly.commands.fit.early import SECTIONS, options_of_model, options_of_trainer, refuse_early
+from aeanomaly.commands.fit.early import options_of_model, options_of_trainer, refuse_early
+from aeanomaly.commands.fit.settings import SECTIONS
 from aeanomaly.commands.fit.trainer_cli import AnomalyCLI
 from aeanomaly.errors import UserError
 from tests.conftest import DEBUG, REPOSITORY
