@@ -31,7 +31,7 @@ HOSTILE = (
     "tests/commands/test_hostile.py",
     "tests/commands/test_hostile_checkpoints.py",
     "tests/inference/test_restoring.py",
-    "tests/data/sources/test_arrays.py",
+    "tests/data/sources/test_array_troubles.py",
     "tests/data/test_pictures.py",
     "tests/data/sources/test_folder_troubles.py",
     "tests/commands/benchmark/test_formulas.py",

@@ -16,6 +16,9 @@ from aeanomaly.commands.main import main
 from aeanomaly.data.sources.digits import Digits
 from aeanomaly.inference.anomaly_detector import AnomalyDetector
 
+COLUMNS = ["path", "reconstruction", "p_value/reconstruction", "reconstruction@alarm5", "reconstruction@fixed"]
+COLUMNS += ["kmeans", "p_value/kmeans", "kmeans@alarm5"]
+
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
