@@ -40,7 +40,14 @@ STARTED_BY_LIGHTNING = {
         failing(1, "on_train_batch_start", "kill", stuck=True),
         "terminated with code -9",
     ),
-    "the second is killed": (failing(1, "on_train_batch_start", "kill"), "Error"),
+    "the second is killed": (
+        failing(1, "on_train_batch_start", "kill"),
+        "aeanomaly: error: another process of this run has ended, and may have said why; nothing is left to resume",
+    ),
+    "the second is killed after a checkpoint": (
+        failing(1, "on_train_batch_start", "kill", epoch=1),
+        "/lightning_logs/version_0/checkpoints/last.ckpt is whole: resume with: python -m aeanomaly fit --ckpt_path ",
+    ),
 }
 
 
@@ -51,6 +58,7 @@ def test_run_started_by_lightning(case: str, tmp_path: Path) -> None:
     (ended,) = run_commands([words], tmp_path, limit=60)
     assert ended.status != 0, ended.said
     assert says in ended.said, ended.said
+    assert ("Traceback" in ended.said) is ("defect" in case), ended.said
 
 
 def test_first_process_that_is_killed_takes_the_others_with_it(tmp_path: Path) -> None:

@@ -14,18 +14,22 @@ from aeanomaly.errors import UserError
 from aeanomaly.runs.checkpoints import kept_checkpoint
 from aeanomaly.runs.files import is_full_disk
 
+# How gloo and NCCL tell that a process is gone with which they were about to exchange something.
+_GONE = re.compile(r"connection (closed|reset) by peer|remote process exiting", re.IGNORECASE)
+
 
 def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -> str:
     """The mistake behind an exception, which jsonargparse may have wrapped in others; empty if it is a defect.
 
+    Trouble of the machine counts, too: a full disk, too little memory, a process that is gone.
     ``trainer`` is that of the run that the exception ended, if it came that far.
     """
     while error is not None:
         text = " ".join(str(error).split())
         if is_full_disk(error):
-            return f"cannot write into {_folder(trainer)}: {error.strerror}; {_way_on(trainer)}"
+            return f"cannot write into {_folder(trainer)}: {error.strerror}; {_way_on(trainer, 'make room, then ')}"
         if isinstance(error, UserError) and is_full_disk(error.__cause__):  # it names the file
-            return f"{error}; {_way_on(trainer)}"
+            return f"{error}; {_way_on(trainer, 'make room, then ')}"
         if isinstance(error, (UserError, MisconfigurationException)):
             return str(error)
         if isinstance(error, OSError) and error.filename is not None:
@@ -40,6 +44,8 @@ def users_mistake(error: BaseException | None, trainer: Trainer | None = None) -
             wanted = re.search(r"tried to allocate ([\w.]+ \w+)", text, re.IGNORECASE)
             wants = f" for {wanted[1]}" if wanted else ""
             return f"not enough memory{wants}: lower {_what_to_lower(trainer)}"
+        if trainer is not None and trainer.world_size > 1 and isinstance(error, RuntimeError) and _GONE.search(text):
+            return f"another process of this run has ended, and may have said why; {_way_on(trainer)}"
         if text.startswith("Error(s) in loading state_dict"):
             detail = text.partition(": ")[2]
             return f"the checkpoint is of another net, or of another program: {detail[:160]}"
@@ -65,10 +71,9 @@ def _folder(trainer: Trainer | None) -> str:
     return str(getattr(trainer.logger, "log_dir", None) or trainer.default_root_dir) if trainer else "the run"
 
 
-def _way_on(trainer: Trainer | None) -> str:
-    """What to do once a disk is full; whatever of ours lies there is whole."""
+def _way_on(trainer: Trainer | None, first: str = "") -> str:
+    """How to go on, such as "make room, then " ``first``; whatever of ours lies on the disk is whole."""
     kept = kept_checkpoint(trainer) if trainer else None
     if kept is None:
-        return "nothing is left to resume: make room, then run it again"
-    resume = f"python -m aeanomaly fit --ckpt_path {shlex.quote(str(kept))}"
-    return f"{kept} is whole: make room, then resume with: {resume}"
+        return f"nothing is left to resume: {first}run it again"
+    return f"{kept} is whole: {first}resume with: python -m aeanomaly fit --ckpt_path {shlex.quote(str(kept))}"
