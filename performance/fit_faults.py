@@ -26,7 +26,7 @@ def killed_fits(tries: Tries) -> list[Fault]:
     killed = Fault("fit: kill -9, then fit --resume")
     told = Fault("fit: SIGTERM, then fit --resume")
     full = Fault("fit: disk full, then fit --resume")
-    for _ in range(tries.count):
+    for _ in tries.until(killed, told, full):
         moment = tries.draw.uniform(0, 0.95 * length)
         one_fit(FIT, killed, alone, tries, lambda p, m=moment: send(p, m, signal.SIGKILL), (-9,))
         one_fit(FIT, told, alone, tries, lambda p, m=moment: send(p, m, signal.SIGTERM), (143, -15))
@@ -41,7 +41,7 @@ def killed_processes(tries: Tries) -> list[Fault]:
     alone, length = undisturbed(words, tries)
     names = (f"fit: kill -9 of the {which} of two processes, then fit --resume" for which in ("first", "second"))
     first, second = map(Fault, names)
-    for _ in range(tries.count):
+    for _ in tries.until(first, second):
         moment = tries.draw.uniform(0, 0.95 * length)
         one_fit(words, first, alone, tries, lambda p, m=moment: send(p, m, signal.SIGKILL), (-9,))
 
@@ -65,6 +65,8 @@ def one_fit(
 ) -> None:
     """One try: stop a fit, resume it, and account for how it ended. One that ended before is no try.
 
+    A fault that was tried often enough is not tried again.
+
     Args:
         words: of the fit.
         fault: the line of the table.
@@ -74,6 +76,8 @@ def one_fit(
         statuses: with which it may end then.
         room: bytes beyond which no file can grow.
     """
+    if fault.tries >= tries.count:
+        return
     folder = tries.place("fit")
     ended = stopped(words, folder, lambda process: (begun(folder, process), stop(process)), room)
     if ended.status == 0:

@@ -25,23 +25,41 @@ RESULTS = {"benchmark": ("results.csv", "summary.md"), "sweep": ("best.yaml",)}
 
 def killed_grids(tries: Tries) -> list[Fault]:
     """A benchmark and a sweep whose process is killed, then the same command; a benchmark that loses a worker."""
-    killed = {command: Fault(f"{command}: kill -9, then the same command") for command in PLANS}
-    lamed = Fault("benchmark: kill -9 of a worker; it tries the cell again")
-    for command, fault in killed.items():
-        words, alone = [command, *PLANS[command], "--out", "out"], _place(command, tries)
-        whole = run(words, alone)
-        assert whole.status == 0, whole.said
-        for _ in range(tries.count):
-            moment = tries.draw.uniform(0.3, 0.95) * whole.seconds
-            folder = _place(command, tries)
-            if stopped(words, folder, partial(send, seconds=moment, number=signal.SIGKILL)).status != 0:
-                fault.note(*_outcome(run(words, folder), command, folder, alone))
-            if command == "benchmark":
-                folder, victims = _place(command, tries), list[int]()
-                ended = stopped(words, folder, _kill_worker(moment, victims))
-                if victims:
-                    lamed.note(*_outcome(ended, command, folder, alone))
-    return [killed["benchmark"], lamed, killed["sweep"]]
+    return [_killed("benchmark", tries), _lamed(tries), _killed("sweep", tries)]
+
+
+def _killed(command: str, tries: Tries) -> Fault:
+    fault = Fault(f"{command}: kill -9, then the same command")
+    words, alone, length = _undisturbed(command, tries)
+    for _ in tries.until(fault):
+        folder, moment = _place(command, tries), tries.draw.uniform(0.3, 0.95) * length
+        ended = stopped(words, folder, partial(send, seconds=moment, number=signal.SIGKILL))
+        if ended.status == 0:
+            length = min(length, ended.seconds)  # the machine has less to do by now
+        else:
+            fault.note(*_outcome(run(words, folder), command, folder, alone))
+    return fault
+
+
+def _lamed(tries: Tries) -> Fault:
+    fault = Fault("benchmark: kill -9 of a worker; it tries the cell again")
+    words, alone, length = _undisturbed("benchmark", tries)
+    for _ in tries.until(fault):
+        folder, victims = _place("benchmark", tries), list[int]()
+        ended = stopped(words, folder, _kill_worker(tries.draw.uniform(0.3, 0.95) * length, victims))
+        if victims:
+            fault.note(*_outcome(ended, "benchmark", folder, alone))
+        else:
+            length = min(length, ended.seconds)
+    return fault
+
+
+def _undisturbed(command: str, tries: Tries) -> tuple[list[str], Path, float]:
+    """The words of a command, the folder of one that was left alone, and its seconds."""
+    words, alone = [command, *PLANS[command], "--out", "out"], _place(command, tries)
+    whole = run(words, alone)
+    assert whole.status == 0, whole.said
+    return words, alone, whole.seconds
 
 
 def _place(command: str, tries: Tries) -> Path:

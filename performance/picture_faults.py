@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from commands import run, stopped, wait_for
@@ -28,7 +29,7 @@ def killed_pictures(tries: Tries) -> list[Fault]:
     whole = run(fit, alone)
     assert whole.status == 0, whole.said
     caching = Fault("first start on pictures: kill -9 while caching, then the same command")
-    for _ in range(tries.count):
+    for _ in tries.until(caching):
         kill_caching(fit, caching, alone, tries)
     return [caching, *killed_predictions(alone, tries)]
 
@@ -57,20 +58,23 @@ def killed_predictions(alone: Path, tries: Tries) -> list[Fault]:
     whole = run(words, alone)
     assert whole.status == 0, whole.said
     table = (alone / "scores.csv").read_text()
-    killed = Fault("predict: kill -9, then with --resume")
-    full = Fault("predict: disk full; the former result stays")
-    for _ in range(tries.count):
-        folder = tries.place("predict")
-        moment = tries.draw.uniform(0.3, 0.95) * whole.seconds
-        ended = stopped(words, folder, lambda p, m=moment: send(p, m, signal.SIGKILL))
+    killed, length = Fault("predict: kill -9, then with --resume"), whole.seconds
+    for _ in tries.until(killed):
+        folder, moment = tries.place("predict"), tries.draw.uniform(0.3, 0.95) * length
+        ended = stopped(words, folder, partial(send, seconds=moment, number=signal.SIGKILL))
+        if ended.status == 0:
+            length = min(length, ended.seconds)  # the machine has less to do by now
+            continue
         wrong = ["half a result"] if (folder / "scores.csv").exists() and _text(folder) != table else []
         again = run([*words, "--resume"], folder)
-        if ended.status:
-            killed.note(again, wrong or ([] if _text(folder) == table else ["the result"]))
+        killed.note(again, wrong or ([] if _text(folder) == table else ["the result"]))
+    full = Fault("predict: disk full; the former result stays")
+    for _ in tries.until(full):
+        folder = tries.place("predict")
         (folder / "scores.csv").write_text("former\n")
-        again = run(words, folder, room=tries.draw.randrange(1, len(table)))
-        full.said = again.last_line.replace(f"{folder}/", "")
-        full.note(again, [] if again.status == 2 and _text(folder) == "former\n" else [again.last_line])
+        ended = run(words, folder, room=tries.draw.randrange(1, len(table)))
+        full.said = ended.last_line.replace(f"{folder}/", "")
+        full.note(ended, [] if ended.status == 2 and _text(folder) == "former\n" else [ended.last_line])
     return [killed, full]
 
 

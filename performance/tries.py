@@ -6,11 +6,12 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from commands import Ended, stopped, wait_for
+from fault import Fault
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RUN = Path("lightning_logs", "version_0")
@@ -30,6 +31,16 @@ class Tries:
     folder: Path
     count: int
     draw: random.Random
+
+    def until(self, *faults: Fault) -> Iterator[None]:
+        """Begin a try until all of these have been tried often enough; no more than twice as often as that.
+
+        A command that ended before it could be stopped was no try.
+        """
+        for _ in range(2 * self.count):
+            if all(fault.tries >= self.count for fault in faults):
+                return
+            yield
 
     def place(self, name: str) -> Path:
         """A new working directory."""
