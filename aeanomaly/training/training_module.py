@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, cast
@@ -97,7 +96,7 @@ class TrainingModule(L.LightningModule):
         if self.automatic_optimization:  # else `_move_schedule` does it
             config |= {"interval": self.lr_interval, "monitor": self._monitor}
             if self._monitor is not None and self.lr_interval == "epoch":
-                config["frequency"] = sys.maxsize  # Lightning would move it after the epoch's checkpoints are written
+                config["reduce_on_plateau"] = False  # Lightning would move it after the epoch's checkpoints are written
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def training_step(self, batches: Batch | Chunk, batch_idx: int) -> Tensor | None:
@@ -175,6 +174,8 @@ class TrainingModule(L.LightningModule):
         Raises:
             UserError: if it does not take that, as one that was made for fewer steps.
         """
+        if metric is None and isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            return  # Lightning takes it for one that follows nothing: see `configure_optimizers`
         try:
             super().lr_scheduler_step(scheduler, metric)
         except (ArithmeticError, TypeError, ValueError) as error:

@@ -115,7 +115,7 @@ def test_a_schedule_that_follows_nothing_is_told(size: int) -> None:
         make_trainer([], max_epochs=2).fit(module, make_data())
 
 
-def test_an_average_of_weights_moves_its_own_schedule_once_an_epoch() -> None:
+def test_an_average_of_weights_moves_its_own_schedule_once_an_epoch(recwarn: pytest.WarningsRecorder) -> None:
     rates = []
     for schedule in (None, lambda optimizer: ReduceLROnPlateau(optimizer, "val/loss")):
         module = make_module(1)
@@ -126,6 +126,7 @@ def test_an_average_of_weights_moves_its_own_schedule_once_an_epoch() -> None:
         )
         make_trainer([average, rate], max_epochs=5).fit(module, make_data())
     assert rates[:5] == rates[5:]
+    assert not [warning for warning in recwarn if "frequency" in str(warning.message)]
 
 
 def test_devices_send_no_bank_to_each_other_in_a_step() -> None:
