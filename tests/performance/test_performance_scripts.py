@@ -185,6 +185,7 @@ def test_busy_machine(run: Callable[..., str]) -> None:
     assert float(cells(text, "beside 1 busy threads")[1]) > 0
 
 
+@pytest.mark.filterwarnings("error:You defined")
 def test_step_profile_trains_on_what_its_generator_yields(monkeypatch: pytest.MonkeyPatch) -> None:
     step_profile, taken = load("step_profile", monkeypatch), 0
 

@@ -74,6 +74,7 @@ def calibrated(net: Autoencoder, **scores: Score) -> Detector:
     return detector
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", MADE)
 def test_maps_of_a_file_are_those_of_the_detector(name: str, tmp_path: Path) -> None:
     """In both formats, for batches of any size."""
