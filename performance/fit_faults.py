@@ -12,7 +12,7 @@ from pathlib import Path
 from commands import children, run, stopped
 from endings import differences
 from fault import Fault
-from tries import CONFIGS, FIT, RUN, Tries, begun, send, undisturbed
+from tries import CONFIGS, FIT, RUN, Tries, begun, over, send, undisturbed
 
 from aeanomaly.runs.reading import read_run
 
@@ -45,12 +45,15 @@ def killed_processes(tries: Tries) -> list[Fault]:
         moment = tries.draw.uniform(0, 0.95 * length)
         one_fit(words, first, alone, tries, lambda p, m=moment: send(p, m, signal.SIGKILL), (-9,))
 
-        def kill_second(process: subprocess.Popen[str], moment: float = moment) -> None:
-            time.sleep(moment)
-            for child in children(process.pid):
-                os.kill(child, signal.SIGKILL)
+        victims: list[int] = []
 
-        one_fit(words, second, alone, tries, kill_second, range(1, 256))
+        def kill_second(process: subprocess.Popen[str], moment: float = moment, victims: list[int] = victims) -> None:
+            if not over(process, moment):
+                victims += children(process.pid)  # none where the second has done its part and ended
+                for child in victims:
+                    os.kill(child, signal.SIGKILL)
+
+        one_fit(words, second, alone, tries, kill_second, (0, 2, -9), done_to=victims)
     return [first, second]
 
 
@@ -62,6 +65,7 @@ def one_fit(
     stop: Callable[[subprocess.Popen[str]], None],
     statuses: Container[int],
     room: int | None = None,
+    done_to: Sequence[int] = (),
 ) -> None:
     """One try: stop a fit, resume it, and account for how it ended. One that ended before is no try.
 
@@ -75,12 +79,13 @@ def one_fit(
         stop: what is done to the process once its run has begun.
         statuses: with which it may end then.
         room: bytes beyond which no file can grow.
+        done_to: filled by ``stop``: processes it has killed. If there are any, a fit that ends well is a try.
     """
     if fault.tries >= tries.count:
         return
     folder = tries.place("fit")
     ended = stopped(words, folder, lambda process: (begun(folder, process), stop(process)), room)
-    if ended.status == 0:
+    if ended.status == 0 and not done_to:
         return
     wrong = [] if ended.status in statuses else [f"status {ended.status}: {ended.last_line}"]
     if read_run(folder / RUN).finished:  # the page of the run may be missing

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from commands import Ended, children, run, stopped
 from endings import without_comments
 from fault import Fault
-from tries import CONFIGS, Tries, send
+from tries import CONFIGS, Tries, over, send
 
 PLANS = {
     "benchmark": ["--config", str(CONFIGS / "benchmark" / "debug.yaml"), "--workers", "2", "--threads", "1"],
@@ -35,14 +34,15 @@ def _killed(command: str, tries: Tries) -> Fault:
         folder, moment = _place(command, tries), tries.draw.uniform(0.3, 0.95) * length
         ended = stopped(words, folder, partial(send, seconds=moment, number=signal.SIGKILL))
         if ended.status == 0:
-            length = min(length, ended.seconds)  # the machine has less to do by now
-        else:
-            fault.note(*_outcome(run(words, folder), command, folder, alone))
+            length = ended.seconds  # the machine has less to do by now
+            continue
+        again, wrong = _outcome(run(words, folder), command, folder, alone)
+        fault.note(again, wrong if ended.status == -signal.SIGKILL else [f"status {ended.status}: {ended.last_line}"])
     return fault
 
 
 def _lamed(tries: Tries) -> Fault:
-    fault = Fault("benchmark: kill -9 of a worker; it tries the cell again")
+    fault = Fault("benchmark: kill -9 of a worker")
     words, alone, length = _undisturbed("benchmark", tries)
     for _ in tries.until(fault):
         folder, victims = _place("benchmark", tries), list[int]()
@@ -50,7 +50,7 @@ def _lamed(tries: Tries) -> Fault:
         if victims:
             fault.note(*_outcome(ended, "benchmark", folder, alone))
         else:
-            length = min(length, ended.seconds)
+            length = ended.seconds
     return fault
 
 
@@ -72,8 +72,7 @@ def _kill_worker(moment: float, victims: list[int]) -> Callable[[subprocess.Pope
     """Kill a worker of joblib some seconds after the command began, and note it; none may be there yet, or any more."""
 
     def kill(process: subprocess.Popen[str]) -> None:
-        time.sleep(moment)
-        for child in children(process.pid):
+        for child in () if over(process, moment) else children(process.pid):
             with contextlib.suppress(OSError):
                 if b"LokyProcess" in Path(f"/proc/{child}/cmdline").read_bytes():
                     os.kill(child, signal.SIGKILL)

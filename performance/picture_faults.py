@@ -63,10 +63,12 @@ def killed_predictions(alone: Path, tries: Tries) -> list[Fault]:
         folder, moment = tries.place("predict"), tries.draw.uniform(0.3, 0.95) * length
         ended = stopped(words, folder, partial(send, seconds=moment, number=signal.SIGKILL))
         if ended.status == 0:
-            length = min(length, ended.seconds)  # the machine has less to do by now
+            length = ended.seconds  # the machine has less to do by now
             continue
-        wrong = ["half a result"] if (folder / "scores.csv").exists() and _text(folder) != table else []
+        wrong = [] if ended.status == -signal.SIGKILL else [f"status {ended.status}: {ended.last_line}"]
+        wrong += ["half a result"] if (folder / "scores.csv").exists() and _text(folder) != table else []
         again = run([*words, "--resume"], folder)
+        wrong += [f"status {again.status}: {again.last_line}"] if again.status else []
         killed.note(again, wrong or ([] if _text(folder) == table else ["the result"]))
     full = Fault("predict: disk full; the former result stays")
     for _ in tries.until(full):

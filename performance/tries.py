@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import tempfile
@@ -54,9 +55,16 @@ def begun(folder: Path, process: subprocess.Popen[str]) -> float:
 
 
 def send(process: subprocess.Popen[str], seconds: float, number: int) -> None:
-    """Send a signal after some seconds."""
-    time.sleep(seconds)
-    process.send_signal(number)
+    """Send a signal after some seconds, unless the command has ended by then."""
+    if not over(process, seconds):
+        process.send_signal(number)
+
+
+def over(process: subprocess.Popen[str], seconds: float) -> bool:
+    """Whether a command ends within some seconds, which are waited for."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.poll() is not None
 
 
 def undisturbed(words: Sequence[str], tries: Tries) -> tuple[Path, float]:
