@@ -34,6 +34,7 @@ HOSTILE = (
     "tests/data/sources/test_array_troubles.py",
     "tests/data/test_pictures.py",
     "tests/data/sources/test_folder_troubles.py",
+    "tests/commands/predict/test_predict.py",
     "tests/commands/benchmark/test_formulas.py",
     "tests/test_report_browser.py",
     "tests/test_exclusion_browser.py",

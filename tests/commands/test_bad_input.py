@@ -1,6 +1,6 @@
 """Whatever is typed, `main` gives 0 or 2; 2 comes with one line on stderr, and leaves nothing behind.
 
-hypothesis makes the words. HYPOTHESIS_PROFILE says how many: quick by default; ci for two minutes and long for twenty,
+hypothesis makes the words. HYPOTHESIS_PROFILE says how many: quick by default; ci for two minutes and long for eleven,
 which are slow tests (``-m slow``).
 """
 

@@ -41,6 +41,19 @@ def test_a_small_fault_is_told_from_its_opposite(name: str, tmp_path: Path, monk
     assert fault.said.startswith("aeanomaly: error: ")
 
 
+@pytest.mark.parametrize(("counted", "begun"), [(1, 3), (2, 6), (4, 6)])
+def test_tries_go_on_until_enough_of_them_count(
+    counted: int, begun: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every so many is a try, the others ended too early; no more than twice as many are begun."""
+    tries, fault = load("tries", monkeypatch), load("fault", monkeypatch).Fault("a fault")
+    found = 0
+    for _ in tries.Tries(tmp_path, 3, random.Random(0)).until(fault):
+        found += 1
+        fault.tries += found % counted == 0
+    assert found == begun
+
+
 def test_every_small_fault_is_in_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tries, small = load("tries", monkeypatch), load("small_faults", monkeypatch)
     for name in SMALL:

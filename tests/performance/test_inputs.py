@@ -48,7 +48,7 @@ def test_hostile_tests_are_counted_by_file(inputs: Any) -> None:
     cases = [case("a", 1.0), case("b", 2.0, "failure"), case("c", 0.25, "skipped"), case("d", 0.0, "error")]
     rows = inputs.hostile_rows([*cases, case("e", 1.0, place="tests.data.test_pictures")])
     assert rows[0] == ["`tests/commands/test_hostile.py`", "4", "1", "2", "1", "3.2"]
-    assert [int(row[1]) for row in rows] == [4, 0, 0, 0, 1, 0, 0, 0, 0]
+    assert [int(row[1]) for row in rows] == [4, 0, 0, 0, 1, 0, 0, 0, 0, 0]
 
 
 def test_every_file_that_the_page_names_for_hostile_input_is_counted(inputs: Any) -> None:

@@ -77,7 +77,8 @@ class Grid:
             _refuse_ours(where, keys or (), self.protocol)
         for method, keys in (self.methods or {}).items():
             _refuse_ours(f"method {method}", (key for key in keys or () if key != "config"), self.protocol)
-            if both := sorted(set(keys or ()).intersection(self.axes or ())):
+            varied = {plain_key(key) for key in self.axes or () if not key.endswith("+")}  # what is added does not win
+            if both := sorted(varied.intersection(map(plain_key, keys or ()))):
                 raise UserError(f"method {method}: {both[0]} is varied under `axes`, too, whose values would win")
         for file in self.base:
             if not Path(file).is_file():

@@ -93,9 +93,8 @@ def open_onnx(path: Path) -> Judge:
 def save_torch(program: ExportedProgram, outputs: Sequence[str], about: dict[str, Any], path: Path) -> None:
     """Write a program of `torch.export`, with what is said ``about`` it as a file of JSON in the archive."""
     stream = io.BytesIO()  # by a path it warns of names that do not end in .pt2
-    with (
-        quiet()
-    ):  # it warns of weights whose channels lie last, which it saves as they are as long as they are on a CPU
+    # It warns of weights whose channels lie last, which it saves as they are as long as they are on a CPU.
+    with quiet():
         torch.export.save(program, stream, extra_files={_METADATA: json.dumps(about)})
     path.write_bytes(stream.getbuffer())
 

@@ -37,7 +37,7 @@ def refuse_early(words: Sequence[str], others: Sequence[str] = (), later: Collec
         return  # to be shown, whatever else there is
     known = {"trainer": options_of_trainer(), "model": options_of_model()}
     settings: list[Setting] = []
-    for setting in settings_of(words):  # the first mistake is told, be it a key here or the next config
+    for setting in settings_of(words):  # an unknown key is told before a config behind it that cannot be read
         _refuse_unknown(setting, known, others)
         settings.append(setting)
     nameless = _look_at_classes(settings)

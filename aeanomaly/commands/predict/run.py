@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +50,7 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
     """
     with command_process(["predict"]):
         started = time.perf_counter()
+        version_of_net = _version(checkpoint)  # before it is read, as of pictures
         detector = load(checkpoint, device=args.device, batch_size=args.batch, allow_import=args.allow_import)
         choose_score(detector, args.score)
         choose_threshold(detector, args.threshold)
@@ -57,7 +59,7 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
         names, version, read, count = _source(listing, detector)
         cell = harmless if args.out.suffix == ".csv" else str
         # Whatever makes a row another one, were it written anew.
-        origin = [_version(checkpoint), *listing.words]
+        origin = [os.path.abspath(checkpoint), version_of_net, *listing.words]  # noqa: PTH100 - links are not followed
         origin += [f"heat maps in {heat_maps.folder}"] if heat_maps else []  # no row of a picture that has none
         there = ((cell(name), version(name)) for name in names()) if args.resume else None
         table = ResultFile(args.out, columns(detector), origin, there)

@@ -95,7 +95,7 @@ def test_without_protocol_the_classes_stay_those_of_the_base(tmp_path: Path) -> 
         ({"methods": {"a": {"trainer.default_root_dir": "x"}}}, "method a: trainer.default_root_dir is set by"),
         ({"axes": {"trainer.logger": [True, False]}}, "axes: trainer.logger is set by the benchmark itself"),
         (
-            {"methods": {"wide": {"model.net.code_size": 9}}, "axes": {"model.net.code_size": [3, 4]}},
+            {"methods": {"wide": {"model.net.init_args.code_size": 9}}, "axes": {"model.net.code_size": [3, 4]}},
             "method wide: model.net.code_size is varied under `axes`, too",
         ),
     ],

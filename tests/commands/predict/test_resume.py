@@ -94,13 +94,15 @@ def test_rows_of_a_checkpoint_that_was_replaced_are_not_taken_over(
 ) -> None:
     shutil.copy(find_checkpoint(run_dir), "net.ckpt")
     (pictures / "b" / "39.png").write_bytes(b"no picture")
-    words = ["--ckpt_path", "net.ckpt", "--images", "pictures", "--batch", 8]
-    assert predict(*words) == 2
+    words = ["--images", "pictures", "--batch", 8, "--ckpt_path"]
+    assert predict(*words, "net.ckpt") == 2
+    shutil.copy2("net.ckpt", "other.ckpt")  # of the same size and time
     os.utime("net.ckpt", ns=(0, 0))
-    assert predict(*words, "--resume", "--on-error", "skip") == 0
-    said = capsys.readouterr().out
-    assert "Nothing to resume: " in said
-    assert "Scored: 39 images" in said
+    for checkpoint in ("other.ckpt", "net.ckpt"):
+        assert predict(*words, checkpoint, "--resume", "--on-error", "skip") == 0
+        said = capsys.readouterr().out
+        assert "Nothing to resume: " in said
+        assert "Scored: 39 images" in said
 
 
 def test_rows_of_other_pictures_or_thresholds_are_not_taken_over(
