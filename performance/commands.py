@@ -28,6 +28,10 @@ class Ended(NamedTuple):
         """What it said last."""
         return (self.said.strip().splitlines() or [""])[-1]
 
+    def not_with(self, *statuses: int) -> list[str]:
+        """What is wrong if it ended with none of these statuses; nothing if with one of them."""
+        return [] if self.status in statuses else [f"status {self.status}: {self.last_line}"]
+
 
 @contextlib.contextmanager
 def started(words: Sequence[str], folder: Path, room: int | None = None) -> Iterator[subprocess.Popen[str]]:

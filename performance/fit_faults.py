@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from commands import children, run, stopped
@@ -63,7 +63,7 @@ def one_fit(
     alone: Path,
     tries: Tries,
     stop: Callable[[subprocess.Popen[str]], None],
-    statuses: Container[int],
+    statuses: Sequence[int],
     room: int | None = None,
     done_to: Sequence[int] = (),
 ) -> None:
@@ -87,7 +87,7 @@ def one_fit(
     ended = stopped(words, folder, lambda process: (begun(folder, process), stop(process)), room)
     if ended.status == 0 and not done_to:
         return
-    wrong = [] if ended.status in statuses else [f"status {ended.status}: {ended.last_line}"]
+    wrong = ended.not_with(*statuses)
     if read_run(folder / RUN).finished:  # the page of the run may be missing
         fault.note(ended, [*wrong, *differences(folder / RUN, alone / RUN)])
         return
@@ -95,7 +95,7 @@ def one_fit(
         fault.said = ended.last_line.replace(f"{folder}/", "")
     there = (folder / RUN / "config.yaml").is_file()
     again = run(["fit", "--resume"] if there else words, folder)
-    wrong += [f"status {again.status}: {again.last_line}"] if again.status else []
+    wrong += again.not_with(0)
     fault.note(again, [*wrong, *differences(folder / RUN, alone / RUN)])
 
 

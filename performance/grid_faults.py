@@ -13,7 +13,7 @@ from pathlib import Path
 from commands import Ended, children, run, stopped
 from endings import without_comments
 from fault import Fault
-from tries import CONFIGS, Tries, over, send
+from tries import CONFIGS, Tries, killed, over
 
 PLANS = {
     "benchmark": ["--config", str(CONFIGS / "benchmark" / "debug.yaml"), "--workers", "2", "--threads", "1"],
@@ -30,14 +30,9 @@ def killed_grids(tries: Tries) -> list[Fault]:
 def _killed(command: str, tries: Tries) -> Fault:
     fault = Fault(f"{command}: kill -9, then the same command")
     words, alone, length = _undisturbed(command, tries)
-    for _ in tries.until(fault):
-        folder, moment = _place(command, tries), tries.draw.uniform(0.3, 0.95) * length
-        ended = stopped(words, folder, partial(send, seconds=moment, number=signal.SIGKILL))
-        if ended.status == 0:
-            length = ended.seconds  # the machine has less to do by now
-            continue
+    for folder, ended in killed(tries, fault, words, length, partial(_place, command, tries)):
         again, wrong = _outcome(run(words, folder), command, folder, alone)
-        fault.note(again, wrong if ended.status == -signal.SIGKILL else [f"status {ended.status}: {ended.last_line}"])
+        fault.note(again, ended.not_with(-signal.SIGKILL) or wrong)
     return fault
 
 

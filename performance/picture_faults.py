@@ -11,7 +11,7 @@ from commands import run, stopped, wait_for
 from endings import differences
 from fault import Fault
 from pictures import make_pictures
-from tries import CONFIGS, RUN, Tries, send
+from tries import CONFIGS, RUN, Tries, killed, send
 
 
 def picture_fit(pictures: Path) -> list[str]:
@@ -45,9 +45,9 @@ def kill_caching(fit: list[str], fault: Fault, alone: Path, tries: Tries) -> Non
     ended = stopped(fit, folder, kill)
     if ended.status == 0:
         return
-    wrong = [] if ended.status == -signal.SIGKILL else [f"status {ended.status}: {ended.last_line}"]
+    wrong = ended.not_with(-signal.SIGKILL)
     again = run([*fit, "--trainer.default_root_dir", "again"], folder)
-    wrong += [f"status {again.status}: {again.last_line}"] if again.status else []
+    wrong += again.not_with(0)
     fault.note(again, [*wrong, *differences(folder / "again" / RUN, alone / RUN)])
 
 
@@ -58,18 +58,13 @@ def killed_predictions(alone: Path, tries: Tries) -> list[Fault]:
     whole = run(words, alone)
     assert whole.status == 0, whole.said
     table = (alone / "scores.csv").read_text()
-    killed, length = Fault("predict: kill -9, then with --resume"), whole.seconds
-    for _ in tries.until(killed):
-        folder, moment = tries.place("predict"), tries.draw.uniform(0.3, 0.95) * length
-        ended = stopped(words, folder, partial(send, seconds=moment, number=signal.SIGKILL))
-        if ended.status == 0:
-            length = ended.seconds  # the machine has less to do by now
-            continue
-        wrong = [] if ended.status == -signal.SIGKILL else [f"status {ended.status}: {ended.last_line}"]
+    gone_on = Fault("predict: kill -9, then with --resume")
+    for folder, ended in killed(tries, gone_on, words, whole.seconds, partial(tries.place, "predict")):
+        wrong = ended.not_with(-signal.SIGKILL)
         wrong += ["half a result"] if (folder / "scores.csv").exists() and _text(folder) != table else []
         again = run([*words, "--resume"], folder)
-        wrong += [f"status {again.status}: {again.last_line}"] if again.status else []
-        killed.note(again, wrong or ([] if _text(folder) == table else ["the result"]))
+        wrong += again.not_with(0)
+        gone_on.note(again, wrong or ([] if _text(folder) == table else ["the result"]))
     full = Fault("predict: disk full; the former result stays")
     for _ in tries.until(full):
         folder = tries.place("predict")
@@ -77,7 +72,7 @@ def killed_predictions(alone: Path, tries: Tries) -> list[Fault]:
         ended = run(words, folder, room=tries.draw.randrange(1, len(table)))
         full.said = ended.last_line.replace(f"{folder}/", "")
         full.note(ended, [] if ended.status == 2 and _text(folder) == "former\n" else [ended.last_line])
-    return [killed, full]
+    return [gone_on, full]
 
 
 def _text(folder: Path) -> str:

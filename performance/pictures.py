@@ -97,9 +97,10 @@ def run(options: argparse.Namespace) -> None:
         ways |= {f"Pillow, to {size}x{size}": partial(bare, partial(decode_to, size)) for size in options.sizes}
         ways |= {f"first start, to {size}x{size}": partial(pictures, size) for size in options.sizes}
         ways |= {LATER: partial(pictures, options.sizes[-1]), ARRAYS: arrays}
+        side = options.predict_size
+        decoded = np.random.default_rng(0).integers(0, 256, (options.count, side, side, 3), dtype=np.uint8)
         for config in options.predict:
-            run, side = trained(config, folder, options.predict_size, Path(name, config)), options.predict_size
-            decoded = np.random.default_rng(0).integers(0, 256, (options.count, side, side, 3), dtype=np.uint8)
+            run = trained(config, folder, side, Path(name, config))
             ways[f"judging alone, {config} at {side}x{side}"] = partial(load(run).judge, decoded)
             ways[f"predict, {config} at {side}x{side}"] = partial(predict, run)
         taken: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}

@@ -43,7 +43,7 @@ def full_cache(tries: Tries) -> Fault:
         fault.said = ended.last_line.replace(f"{folder}/", "")
         wrong = not_refused(ended, "cannot write into")
         again = run(words, folder)
-        wrong += [f"status {again.status}: {again.last_line}"] if again.status else []
+        wrong += again.not_with(0)
         fault.note(again, [*wrong, *differences(folder / RUN, alone / RUN)])
     return fault
 
@@ -121,6 +121,6 @@ def second_resume(tries: Tries) -> Fault:
         ended = stopped(SHORT_FIT, folder, resume)
         fault.said = second[0].last_line.replace(f"{folder}/", "")
         wrong = not_refused(second[0], "another process is at work")
-        wrong += [f"status {ended.status}: {ended.last_line}"] if ended.status else []
+        wrong += ended.not_with(0)
         fault.note(second[0], [*wrong, *differences(folder / RUN, alone / RUN)])
     return fault

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from commands import Ended, stopped, wait_for
@@ -65,6 +67,24 @@ def over(process: subprocess.Popen[str], seconds: float) -> bool:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     return process.poll() is not None
+
+
+def killed(
+    tries: Tries, fault: Fault, words: Sequence[str], seconds: float, place: Callable[[], Path]
+) -> Iterator[tuple[Path, Ended]]:
+    """Kill a command at random moments, as often as the fault is to be tried: its folder, and how it ended, each time.
+
+    Args:
+        seconds: that the command takes.
+        place: makes a folder for it.
+    """
+    for _ in tries.until(fault):
+        folder, moment = place(), tries.draw.uniform(0.3, 0.95) * seconds
+        ended = stopped(words, folder, partial(send, seconds=moment, number=signal.SIGKILL))
+        if ended.status == 0:
+            seconds = ended.seconds  # the machine has less to do by now
+        else:
+            yield folder, ended
 
 
 def undisturbed(words: Sequence[str], tries: Tries) -> tuple[Path, float]:

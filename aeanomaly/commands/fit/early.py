@@ -79,10 +79,11 @@ def _look_at_classes(settings: Sequence[Setting]) -> str:
     names: dict[str, set[str] | None] = {}  # of scores and thresholds
     nameless = ""
     for setting in settings:
+        key = setting.place
         try:
-            refuse_argument(setting.plain_key, setting.value, setting.where, classes)
-            look_at(setting.value, setting.plain_key, setting.where, classes)
-            nameless = nameless or not_there(setting.plain_key, setting.value, setting.where, names)
+            refuse_argument(key, setting.value, setting.where, classes)
+            look_at(setting.value, key, setting.where, classes)
+            nameless = nameless or not_there(key, setting.value, setting.where, names)
         except RecursionError:
             raise UserError(f"{setting.where}{setting.key} is nested too deeply") from None
     return nameless

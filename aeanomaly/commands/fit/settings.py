@@ -40,8 +40,8 @@ class Setting(NamedTuple):
         return self.key.partition(".")[0]
 
     @property
-    def plain_key(self) -> str:
-        """Its key as it would be without the words of jsonargparse for classes."""
+    def place(self) -> str:
+        """Where the value stands: its key without the words of jsonargparse for classes."""
         return re.sub(r"\.(init_args|class_path)(?=\.|$)", "", self.key)
 
 

@@ -11,16 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aeanomaly.errors import UserError
+from tests.data.sources.refused import refused
 from tests.data.sources.small_arrays import Array, Files, save_idx, save_npy, source, write
 
 
 def refusal(files: Files, **options: Any) -> str:
-    with pytest.raises(UserError) as raised:
-        source(files, **options).setup()
-    message = str(raised.value)
-    assert "\n" not in message
-    return message
+    return refused(lambda: source(files, **options))
 
 
 @pytest.mark.parametrize("memory_map", [True, False])

@@ -11,19 +11,15 @@ import lightning as L
 import pytest
 
 from aeanomaly.data import picture_lists
-from aeanomaly.errors import UserError
 from aeanomaly.runs.environment import environment
 from tests.data.picture_files import content, fill, fill_inspection, names, noise, put, source
+from tests.data.sources.refused import refused
 
 BROKEN = {"empty": b"", "text": b"a letter", "cut": content(noise(0, 99, 99), "JPEG")[:2000]}
 
 
 def refusal(root: Path, **options: Any) -> str:
-    with pytest.raises(UserError) as raised:
-        source(root, **options).setup()
-    message = str(raised.value)
-    assert "\n" not in message
-    return message
+    return refused(lambda: source(root, **options))
 
 
 @pytest.mark.parametrize("kind", BROKEN)
