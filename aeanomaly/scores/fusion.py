@@ -18,12 +18,17 @@ class Fusion(Score):
 
     Each score is first measured in standard deviations of its logarithm over held-out normal images (see
     `Calibration.standardised`), so that scores of different units can be put together without any anomaly. A plain mean
-    lets a score that is blind to a kind of anomaly hide what another one sees; the other two rules look at high values
-    only.
+    lets a score that is blind to a kind of anomaly hide what another one sees; the other two rules let the high values
+    decide.
+
+    Mean and deviation stand in the place of each score's empirical distribution, whose p-values end at one in the
+    number of held-out images: beyond the highest of them, an image could not be told from one that lies far higher.
 
     Args:
         of: names of the scores, which are listed before this one.
-        combine: ``max``, the highest; ``squares``, the root of the sum of squares of the values above 0; ``mean``.
+        combine: ``max``, the highest; ``squares``, the root of the sum of squares of the values above 0, or, where none
+            is above 0, the highest, so that images that lie below the mean by every score are still told apart;
+            ``mean``.
 
     Raises:
         UserError: if no score is named.
@@ -47,4 +52,5 @@ class Fusion(Score):
         if self.combine == "mean":
             return values.mean(0)
         # A NaN must not become 0, which is what the comparison within relu would make of it.
-        return values.clamp_min(0).square().sum(0).sqrt()
+        above = values.clamp_min(0).square().sum(0).sqrt()
+        return torch.where(above > 0, above, values.amax(0))
