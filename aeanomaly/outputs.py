@@ -10,7 +10,6 @@ Shape legend, used by every docstring of the package:
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -57,12 +56,6 @@ def chunks_before(served: int, batches: int, size: int) -> int:
     """
     before_last = max(0, batches - 1)
     return served // size if served < before_last else math.ceil(before_last / size) + served - before_last
-
-
-def global_seed() -> int | None:
-    """The seed that Lightning's ``seed_everything`` set, here or in the process that started this one; None if none."""
-    seed = os.environ.get("PL_GLOBAL_SEED")
-    return int(seed) if seed is not None else None
 
 
 class Described:

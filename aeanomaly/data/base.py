@@ -17,7 +17,8 @@ from aeanomaly.data.splits import Class, anomalous_classes, which_classes
 from aeanomaly.data.table import Arrays as Arrays  # sources know it from here
 from aeanomaly.data.table import ImageTable, Rows
 from aeanomaly.errors import UserError
-from aeanomaly.outputs import Batch, global_seed
+from aeanomaly.outputs import Batch
+from aeanomaly.seeds import global_seed
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +75,8 @@ class OneClassDataModule(L.LightningDataModule):
         for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if size < 1:
                 raise UserError(f"data.{name} must be at least 1, got {size}")
-        if split_seed is not None and not -(2**43) <= split_seed < 2**44:  # `IndexBatches.order` needs 20 more bits
-            raise UserError(f"data.split_seed must lie between -2**43 and 2**44 - 1, got {split_seed}")
+        if split_seed is not None and not -(2**63) <= split_seed < 2**64:  # as for any seed of torch
+            raise UserError(f"data.split_seed must lie between -2**63 and 2**64 - 1, got {split_seed}")
         if test_on not in ("test", "development"):
             raise UserError(f"data.test_on must be test or development, got {test_on!r}")
         self.test_on = test_on
@@ -225,7 +226,7 @@ class OneClassDataModule(L.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Refuse a checkpoint that was trained on another split: held-out images would no longer be held out."""
-        saved = {"test_on": "test", **state_dict}  # what a checkpoint that does not say it was trained for
+        saved = {"test_on": "test", **state_dict}  # a checkpoint that does not name it is tested on the test split
         for key, here in self.state_dict().items():
             if key in saved and saved[key] != here:
                 option = "seed_everything (or data.split_seed)" if key == "split_seed" else f"data.{key}"

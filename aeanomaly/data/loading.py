@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, chunks_before
+from aeanomaly.seeds import folded
 
 
 class IndexBatches(DistributedSampler[Tensor]):
@@ -68,7 +69,7 @@ class IndexBatches(DistributedSampler[Tensor]):
     def order(self) -> Tensor:
         """(N,) positions of a pass, on the CPU, so that all devices draw alike."""
         # (seed, epoch) mixed so that neighbouring seeds do not share orders.
-        generator = torch.Generator().manual_seed((self.seed << 20) + self.epoch)
+        generator = torch.Generator().manual_seed(folded((self.seed << 20) + self.epoch))
         return torch.randperm(self.length, generator=generator)
 
     def batch(self, order: Tensor, number: int) -> Tensor:
@@ -84,9 +85,9 @@ class BatchesInOrder(IndexBatches, SequentialSampler):  # type: ignore[misc]
     short one may be empty. Being a `SequentialSampler`, it is left alone by Lightning's ``overfit_batches``, too.
 
     Attributes:
-        border: how many images come before one that begins a batch, whatever the size of the batch before it. What a
-            net makes of an image differs in the last bits with the number of images beside it, so that those before the
-            border would depend on those after it.
+        border: number of the image that begins a new batch, even if the batch before it is then short. What a net makes
+            of an image differs in the last bits with the number of images beside it: without the border, what it makes
+            of the images before would depend on those after it.
     """
 
     border = 0

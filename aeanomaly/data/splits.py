@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.errors import UserError, suggestion
+from aeanomaly.seeds import folded
 
 Class = str | int  # by its name, which the parser must not take for a number, or by its number
 Given = TypeVar("Given", int, Class)
@@ -189,7 +190,7 @@ def split_training_set(is_anomaly: Tensor, val_fraction: float, contamination: f
             f"data.val_fraction {val_fraction:g} of {len(normal)} normal images leaves none for "
             f"{'training' if n_val else 'validation'}"
         )
-    normal = normal[torch.randperm(len(normal), generator=torch.Generator().manual_seed(seed))]
+    normal = normal[torch.randperm(len(normal), generator=torch.Generator().manual_seed(folded(seed)))]
     val_normal, train = normal[:n_val], normal[n_val:]
     n_mixed = round(len(train) * contamination / (1 - contamination))
     if n_mixed > len(anomalous):
@@ -197,6 +198,6 @@ def split_training_set(is_anomaly: Tensor, val_fraction: float, contamination: f
             f"data.contamination {contamination:g} needs {n_mixed} anomalous images, only {len(anomalous)} exist"
         )
     # A generator of its own, so that contamination does not move the split of the normal images.
-    anomalous = anomalous[torch.randperm(len(anomalous), generator=torch.Generator().manual_seed(seed + 1))]
+    anomalous = anomalous[torch.randperm(len(anomalous), generator=torch.Generator().manual_seed(folded(seed + 1)))]
     train = torch.cat([train, anomalous[:n_mixed]])
     return Split(train.sort().values, val_normal.sort().values, anomalous[n_mixed:].sort().values)

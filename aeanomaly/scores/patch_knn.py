@@ -12,6 +12,7 @@ from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
 from aeanomaly.scores.knn import KNN
+from aeanomaly.seeds import folded
 
 
 class PatchKNN(Score):
@@ -64,7 +65,7 @@ class PatchKNN(Score):
             return None
         chosen = torch.empty((len(field), 1, wanted), dtype=torch.long)
         for row, number in zip(chosen, index.tolist(), strict=True):
-            generator = torch.Generator().manual_seed((self.random_state << 20) + number)
+            generator = torch.Generator().manual_seed(folded((self.random_state << 20) + number))
             row[0] = torch.randperm(places, generator=generator)[:wanted]
         chosen = chosen.to(field.device).expand(-1, field.shape[1], -1)
         return Output.from_tensors({self.field: field.flatten(2).gather(2, chosen).unsqueeze(3)})

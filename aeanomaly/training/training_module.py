@@ -16,7 +16,8 @@ from torch import Tensor
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.models.base import Autoencoder
-from aeanomaly.outputs import Batch, Chunk, global_seed
+from aeanomaly.outputs import Batch, Chunk
+from aeanomaly.seeds import folded, global_seed
 from aeanomaly.training.divergence import check_loss, check_weights
 from aeanomaly.training.graphed import graphed_loss
 from aeanomaly.training.resuming import recount, restore_random_state, save_random_state
@@ -214,7 +215,7 @@ class TrainingModule(L.LightningModule):
         """Draw this epoch's randomness (noise, dropout) from seed and epoch, so that a resumed run repeats it."""
         seed = global_seed()
         if seed is not None:
-            torch.manual_seed((seed << 24) + (self.current_epoch << 12) + self.global_rank)
+            torch.manual_seed(folded((seed << 24) + (self.current_epoch << 12) + self.global_rank))
 
     def on_train_epoch_end(self) -> None:
         """Move a schedule that follows a metric; the others were moved before the validation.
