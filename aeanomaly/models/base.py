@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +33,8 @@ class Autoencoder(Described, nn.Module, ABC):
     A new architecture defines `encode` and `decode`; `encode_layers` too if it offers inner activations to scores. One
     that trains on more than the mean squared error (a variational net) overrides `loss_terms`, or `training_loss` if it
     trains on other images than it is given (a denoising net); one that compares something else than the image overrides
-    `forward` and `again`. A net that wraps another one calls `encode_layers`, `decode` and `loss_terms` of that.
+    `target`, and `again`. A net that wraps another one calls `encode_layers`, `decode`, `target` and `loss_terms` of
+    that.
 
     Attributes:
         image_shape: (C, H, W) of the images that the net takes, or None if it takes any.
@@ -58,12 +58,16 @@ class Autoencoder(Described, nn.Module, ABC):
     def forward(self, x: Tensor) -> Output:
         """Encode and decode (B, C, H, W) images."""
         code, features = self.encode_layers(x)
-        return Output(code=code, reconstruction=self.decode(code), target=x, features=features)
+        return Output(code=code, reconstruction=self.decode(code), target=self.target(x), features=features)
 
     def again(self, reconstruction: Tensor) -> Output:
         """What the net makes of its own reconstruction (RaPP): as `forward`, unless it is no image."""
         output: Output = self(reconstruction)
         return output
+
+    def target(self, x: Tensor) -> Tensor:
+        """What reconstructions of (B, C, H, W) images are compared with: the images, unless a net says otherwise."""
+        return x
 
     def loss_terms(self, output: Output) -> dict[str, Tensor]:
         """The named terms of the training loss of an output that `forward` made: scalars, averaged over images."""
@@ -84,28 +88,14 @@ class Autoencoder(Described, nn.Module, ABC):
         alone = len(x) == 1 and any(isinstance(part, _BATCH_NORM) and part.training for part in self.modules())
         return torch.cat([x, x]) if alone else x
 
-    def freeze(self, name: str, saved: bool = True) -> None:
+    def freeze(self, name: str) -> None:
         """Fix a part of the net, such as a front end: it is not trained and stays in evaluation mode.
 
         Args:
             name: the attribute that holds the part.
-            saved: whether it is kept in checkpoints; False for a part that the constructor makes the same each time.
         """
-        part: nn.Module = self.get_submodule(name)
-        part.requires_grad_(False).eval()
+        self.get_submodule(name).requires_grad_(False).eval()
         self._frozen = (*self._frozen, name)
-        if saved:
-            return
-
-        def leave_out(_module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
-            for key in [key for key in state if key.startswith(f"{prefix}{name}.")]:
-                del state[key]
-
-        def put_back(_module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-            state.update({f"{prefix}{name}.{key}": value for key, value in part.state_dict().items()})
-
-        self.register_state_dict_post_hook(leave_out)
-        self.register_load_state_dict_pre_hook(put_back)
 
     def train(self, mode: bool = True) -> Self:
         """As `torch.nn.Module.train`, apart from frozen parts."""

@@ -83,7 +83,8 @@ def nt_xent(projected: Tensor, temperature: float) -> Tensor:
     Returns:
         The mean, over the 2 B views, of -log of the softmax share of the other view among all other rows.
     """
-    rows = functional.normalize(projected.float(), dim=1)
-    similarity = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
+    with torch.autocast(projected.device.type, enabled=False):  # cosines near 1 have few digits in bf16
+        rows = functional.normalize(projected.float(), dim=1)
+        similarity = (rows @ rows.T / temperature).fill_diagonal_(-torch.inf)
     partner = torch.arange(len(rows), device=rows.device).roll(len(rows) // 2)
     return functional.cross_entropy(similarity, partner)

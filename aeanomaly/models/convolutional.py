@@ -12,7 +12,7 @@ from aeanomaly.models.base import Autoencoder, known_shape
 
 
 class ConvolutionalAutoencoder(Autoencoder):
-    """Strided 3x3 convolutions down to the code, and back in reverse order.
+    """Strided 3x3 convolutions down to the code, and back in reverse order (Masci et al., 2011, who pool instead).
 
     Each stage of the encoder halves height and width, rounded up; the decoder undoes it to the pixel, so that odd sizes
     come back as they were. A layer is convolution, batch normalisation, activation. The code follows without an

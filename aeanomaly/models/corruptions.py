@@ -31,7 +31,7 @@ class Corruption(Described, nn.Module, ABC):
 
 
 class GaussianNoise(Corruption):
-    """Adds normal noise to each value; results below 0 and above 1 stay (Vincent et al., 2008, and 2010).
+    """Adds normal noise to each value; results below 0 and above 1 stay (Vincent et al., 2010).
 
     Args:
         deviation: standard deviation of the noise; pixels lie in [0, 1].

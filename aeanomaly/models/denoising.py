@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aeanomaly.models.base import Autoencoder
-from aeanomaly.models.corruptions import Corruption
 from aeanomaly.outputs import Output
 
 
@@ -19,10 +17,11 @@ class DenoisingAutoencoder(Autoencoder):
 
     Args:
         net: encodes and decodes images; the names of its features stay.
-        corruption: what is done to the images of a training step.
+        corruption: what is done to the images of a training step: one of `aeanomaly.models.corruptions`, or a view of
+            `aeanomaly.models.views`.
     """
 
-    def __init__(self, net: Autoencoder, corruption: Corruption) -> None:
+    def __init__(self, net: Autoencoder, corruption: nn.Module) -> None:
         super().__init__()
         self.net, self.corruption, self.image_shape = net, corruption, net.image_shape
 
@@ -43,6 +42,10 @@ class DenoisingAutoencoder(Autoencoder):
         output: Output = self.net(x)
         return output
 
+    def target(self, x: Tensor) -> Tensor:
+        """That of the net."""
+        return self.net.target(x)
+
     def again(self, reconstruction: Tensor) -> Output:
         """That of the net."""
         return self.net.again(reconstruction)
@@ -54,11 +57,6 @@ class DenoisingAutoencoder(Autoencoder):
     def training_loss(self, x: Tensor) -> tuple[dict[str, Tensor], Output]:
         """The terms of the net for corrupted images, compared with the clean ones, and the output for both."""
         x = self.enough(x)
-        corrupted = self.corruption(x)
-        output = self(corrupted)
-        if output.target is corrupted:
-            output.target = x
-        else:  # the net reconstructs features of the image, so those of the clean one are the target
-            with torch.no_grad():
-                output.target = self(x).target
+        output = self(self.corruption(x) if self.training else x)
+        output.target = self.target(x)
         return self.loss_terms(output), output

@@ -15,10 +15,10 @@ from aeanomaly.models.base import Autoencoder, known_shape
 class DenseAutoencoder(Autoencoder):
     """Linear layers from pixels through ``hidden`` to the code, and back in reverse order.
 
-    An activation follows every layer but the last of the encoder (codes are unbounded) and the last of the decoder,
-    which ends in a sigmoid because pixels lie in [0, 1]. The defaults are the study's 784-500-125-40-5. The activations
-    after the hidden layers of the encoder are offered to scores as ``features.layer1``, ``features.layer2``, ..., each
-    (B, width), for RaPP (Kim et al., 2020) and its like.
+    Such nets are Hinton and Salakhutdinov's (Science, 2006). An activation follows every layer but the last of the
+    encoder (codes are unbounded) and the last of the decoder, which ends in a sigmoid because pixels lie in [0, 1]. The
+    defaults are the study's 784-500-125-40-5. The activations after the hidden layers of the encoder are offered to
+    scores as ``features.layer1``, ``features.layer2``, ..., each (B, width), for RaPP (Kim et al., 2020) and its like.
 
     Args:
         image_shape: (C, H, W) of the images; the command line puts that of the data where it is null.

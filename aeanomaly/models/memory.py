@@ -45,7 +45,7 @@ class MemoryAutoencoder(Autoencoder):
         entropy_weight: float = 2e-4,
     ) -> None:
         super().__init__()
-        if slots < 1 or not 0 <= shrinkage < max(slots, 1) or temperature <= 0 or entropy_weight < 0:
+        if slots < 1 or not 0 <= shrinkage < slots or temperature <= 0 or entropy_weight < 0:
             raise UserError(
                 "model.net: a memory needs slots of at least 1, shrinkage of at least 0 and below slots, temperature "
                 "above 0 and entropy_weight of at least 0, got "
@@ -82,7 +82,7 @@ class MemoryAutoencoder(Autoencoder):
             cosines = queries @ functional.normalize(memory, dim=1).T
             weights = functional.hardshrink((cosines / self.temperature).softmax(-1), self.threshold)
             weights = functional.normalize(weights, p=1, dim=-1)
-            return (weights @ memory).movedim(-1, 1), weights
+            return (weights @ memory).movedim(-1, 1).to(self.memory.dtype), weights
 
     def forward(self, x: Tensor) -> Output:
         """Encode (B, C, H, W) images and decode what the memory recalls."""

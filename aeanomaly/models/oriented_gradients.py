@@ -60,7 +60,7 @@ class OrientedGradients(FrontEnd):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) images to (B, F, G, G) features: square roots of pooled energies, local mean and contrast."""
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(x.device.type, enabled=False):  # in float32, whatever the precision of the net
             x = x.float()
             if min(x.shape[-2:]) < 2 * max(self.scales):
                 size, scales = list(x.shape[-2:]), list(self.scales)
@@ -76,9 +76,10 @@ class OrientedGradients(FrontEnd):
             x = functional.avg_pool2d(x, scale)
         batch, colours, height, width = x.shape
         padded = functional.pad(x.reshape(-1, 1, height, width), (1, 1, 1, 1), mode="replicate")
-        gradient = functional.conv2d(padded, self.sobel)  # (B C, 2, H, W)
+        gradient = functional.conv2d(padded, self.sobel.float())  # (B C, 2, H, W)
         length = gradient.square().sum(1, keepdim=True) + _SMALL
-        along = (self.directions @ gradient.flatten(2)).view(-1, self.orientations, height, width)  # (B C, K, H, W)
+        along = self.directions.float() @ gradient.flatten(2)
+        along = along.view(-1, self.orientations, height, width)  # (B C, K, H, W)
         energy = along.relu_().square_().square_().div_(length * length.sqrt())
         pooled = self.pool(energy).unflatten(0, (batch, colours)).sum(1)
         roots: Tensor = (pooled + _SMALL).sqrt()
@@ -99,7 +100,7 @@ class OrientedGradients(FrontEnd):
 
 def _windows(size: int, grid: int, device: torch.device) -> Tensor:
     """(G, size) weights of a pixel in each window: Gaussians a fourteenth of the size wide, each row summing to 1."""
-    centres = (torch.arange(grid, device=device) + 0.5) * size / grid
-    pixels = torch.arange(size, device=device) + 0.5
+    centres = (torch.arange(grid, device=device, dtype=torch.float32) + 0.5) * size / grid
+    pixels = torch.arange(size, device=device, dtype=torch.float32) + 0.5
     weights = (-0.5 * ((pixels - centres.unsqueeze(1)) / (size / 14)).square()).exp()
     return weights / weights.sum(1, keepdim=True)

@@ -87,7 +87,10 @@ class VariationalAutoencoder(Autoencoder):
 
     def decode(self, code: Tensor) -> Tensor:
         """(B, D) codes to (B, C, H, W) reconstructions in [0, 1]."""
-        return self.net.decode(self.widen(code))
+        # Bernoulli's logarithms need more digits near 0 and 1 than a sigmoid in bf16 has, where 0.999 is 1.
+        mixed = torch.is_autocast_enabled(code.device.type) and self.likelihood != "bernoulli"
+        with torch.autocast(code.device.type, enabled=mixed):
+            return self.net.decode(self.widen(code.to(self._precision)))
 
     def forward(self, x: Tensor) -> Output:
         """Encode and decode (B, C, H, W) images: a random code of each in training, its mean in evaluation."""
@@ -108,6 +111,11 @@ class VariationalAutoencoder(Autoencoder):
         if estimated is None:
             estimated = self._log_likelihood(output.reconstruction, output.target)
         return {"reconstruction": -estimated.mean(), "kl": self.beta * features["kl"].mean()}
+
+    @property
+    def _precision(self) -> torch.dtype:
+        """That of the weights: codes are float32 whatever it is."""
+        return next(self.widen.parameters()).dtype
 
     @staticmethod
     def _drawn(features: dict[str, Tensor], noise: Tensor) -> Tensor:

@@ -36,6 +36,13 @@ def test_nt_xent_is_the_formula_of_the_paper() -> None:
     assert float(nt_xent(rows, 0.3)) == pytest.approx(sum(terms) / 10, rel=1e-5)
 
 
+def test_mixed_precision_leaves_the_contrastive_term_as_it_is() -> None:
+    rows = torch.randn(10, 4, generator=torch.Generator().manual_seed(2))
+    expected = nt_xent(rows, 0.3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(nt_xent(rows, 0.3), expected)
+
+
 def test_the_reconstruction_term_is_the_weighted_distance_of_directions() -> None:
     net = small(views=[], reconstruction=4.0).eval()
     terms, output = net.training_loss(images())

@@ -12,8 +12,11 @@ from torch import Tensor
 from aeanomaly.models.corruptions import Corruption, Cutout
 from aeanomaly.models.denoising import DenoisingAutoencoder
 from aeanomaly.models.dense import DenseAutoencoder
+from aeanomaly.models.feature_reconstruction import FeatureAutoencoder
 from aeanomaly.models.memory import MemoryAutoencoder
+from aeanomaly.models.oriented_gradients import OrientedGradients
 from aeanomaly.models.variational import VariationalAutoencoder
+from aeanomaly.models.views import Geometry
 from tests.conftest import REPOSITORY
 from tests.models.test_base import WithFrontEnd
 
@@ -63,6 +66,19 @@ def test_a_net_that_reconstructs_features_restores_those_of_the_clean_image() ->
     assert torch.equal(output.target, clean)
     expected = (inner(images / 2).reconstruction - clean).square().mean()
     assert terms["reconstruction"].item() == pytest.approx(expected.item())
+
+
+def test_clean_images_leave_the_statistics_of_a_step_alone() -> None:
+    """The features of clean images are the target, which needs no forward pass of the net over them."""
+    inner = FeatureAutoencoder(OrientedGradients(scales=[1], grid=4), None, (8, 8), 16, 4)
+    DenoisingAutoencoder(inner, Halved()).train().training_loss(torch.rand(5, 1, 8, 8))
+    assert inner.layer1[1].num_batches_tracked == 1
+
+
+def test_a_view_is_a_corruption_in_training_only() -> None:
+    net, images = DenoisingAutoencoder(DenseAutoencoder((1, 8, 8), (8,), 3), Geometry()), torch.rand(5, 1, 8, 8)
+    assert not torch.equal(net.train().training_loss(images)[1].code, net.net(images).code)
+    assert torch.equal(net.eval().training_loss(images)[1].code, net.net(images).code)
 
 
 def test_the_corruption_differs_from_step_to_step() -> None:

@@ -77,6 +77,20 @@ def test_half_precision_gives_nearly_the_same(name: str) -> None:
 
 
 @every_net
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float64])
+def test_it_trains_with_weights_of_another_precision(name: str, precision: torch.dtype) -> None:
+    """As with `trainer.precision: bf16-true` or `64-true`, which convert the module and its images."""
+    net, images = net_and_images(name)
+    net, images = net.to(precision), images.to(precision)
+    total = loss(net, images)
+    total.backward()
+    assert torch.isfinite(total)
+    gradients = [p.grad for p in net.parameters() if p.requires_grad]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+    assert torch.isfinite(net.eval()(images).reconstruction.float()).all()
+
+
+@every_net
 def test_what_is_random_follows_the_seed_and_evaluation_is_not_random(name: str) -> None:
     net, images = net_and_images(name)
 

@@ -40,6 +40,20 @@ def test_the_reconstruction_term_is_the_negative_log_likelihood(likelihood: Any)
     assert terms["reconstruction"].item() == pytest.approx(-pixels.sum((1, 2, 3)).mean(), rel=1e-4)
 
 
+def test_mixed_precision_keeps_the_digits_of_pixels_that_are_nearly_sure() -> None:
+    """A sigmoid in bf16 makes 1 of 0.999, whose logarithm has no gradient."""
+    net, images = variational(), torch.full((5, 1, 4, 4), 0.99)
+    with torch.no_grad():
+        net.net.decoder[-3].weight.zero_()
+        net.net.decoder[-3].bias.fill_(7.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        term = net.training_loss(images)[0]["reconstruction"]
+    p = torch.tensor(7.0, dtype=torch.float64).sigmoid()
+    assert term.item() == pytest.approx(-16 * (0.99 * p.log() + 0.01 * (1 - p).log()).item(), rel=1e-3)
+    term.backward()
+    assert net.net.decoder[-3].bias.grad.abs().min() > 1e-4
+
+
 def test_training_draws_codes_from_the_posterior_and_evaluation_takes_the_mean() -> None:
     net, image = variational(), torch.rand(1, 1, 4, 4)
     mean, features = net.encode_layers(image)

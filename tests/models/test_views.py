@@ -71,6 +71,20 @@ def test_a_shift_moves_a_blob_by_at_most_its_share_of_the_side() -> None:
     assert moved.abs().amax(0).min() > 3  # and uses the room in both directions
 
 
+def test_bending_moves_places_smoothly_by_the_deviation_that_is_said() -> None:
+    """Of ramps that rise by the position, the view minus the image is how far each place was moved."""
+    side = 40
+    ramp = torch.arange(side, dtype=torch.float32).expand(1, 1, side, side)
+    torch.manual_seed(0)
+    moved = still(bend=0.02)(ramp.expand(2000, 1, side, side)) - ramp
+    inner = moved[:, 0, 8:-8, 8:-8]  # nothing there comes from beyond the edge
+    at_a_corner_of_the_mesh = moved[:, 0, 13, 13]  # where one of the four numbers a side decides
+    assert at_a_corner_of_the_mesh.std().item() == pytest.approx(0.02 * side, rel=0.1)
+    assert inner.mean().abs() < 0.05
+    assert inner.diff(dim=2).abs().max() < 0.5  # neighbours move nearly alike
+    assert inner.std(dim=(1, 2)).min() > 0.01  # and no image as a whole
+
+
 def test_a_rotation_is_that_of_scipy() -> None:
     x = torch.zeros(100, 1, 41, 41)
     x[:, :, 18:23, 8:33] = 1  # a bar
