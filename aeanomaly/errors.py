@@ -16,7 +16,7 @@ class DivergedError(UserError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, for a command that is to end by it as by Ctrl-C. Its arguments, if any, tell that this was said."""
+    """SIGTERM, for a command that is to end by it as by Ctrl-C. It has arguments once the user has been told."""
 
 
 class AnomalyWarning(UserWarning):

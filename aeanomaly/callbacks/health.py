@@ -33,5 +33,5 @@ class HealthCheck(EvaluationCallback):
         for cause, sentence in problems:
             if f"{stage} {cause}" not in self._said:
                 self._said.add(f"{stage} {cause}")
-                epoch = f" (epoch {trainer.current_epoch})" if stage == "val" else ""
+                epoch = f" (epoch {trainer.current_epoch + 1})" if stage == "val" else ""
                 warnings.warn(f"{stage}{epoch}: {sentence}", AnomalyWarning, stacklevel=2)

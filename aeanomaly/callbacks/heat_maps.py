@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import lightning as L
-import torch
 
 from aeanomaly.callbacks.base import EvaluationCallback, autoencoder
+from aeanomaly.callbacks.first_images import in_order, rows_to_keep
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.metric_name import MetricName
 from aeanomaly.evaluation.pixel_metrics import PixelCounts
@@ -63,23 +63,18 @@ class HeatMaps(EvaluationCallback):
         """Rows of the batch that are drawn."""
         if batch.image.shape[1] not in (1, 3) or self.writer(trainer) is None:
             return []
-        rows = []
-        for kind in (False, True):
-            missing = self.images - sum(column.is_anomaly == kind for column in self._kept)
-            rows += (batch.is_anomaly == kind).nonzero().flatten()[:missing].tolist()
-        return rows
+        return rows_to_keep(self._kept, batch, self.images)
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
         """Log the metrics of all devices together, and draw."""
-        kept, self._kept = sorted(self._kept, key=lambda column: column.is_anomaly), []
+        kept, self._kept = self._kept, []
         counts, self._counts = self._counts, {}
         for name, mine in counts.items():  # on all devices: each has had every batch, if only an empty share of it
             for metric, value in mine.gathered(trainer.strategy).metrics().items():
                 module.log(str(MetricName(stage, metric, name)), value, sync_dist=True)
         if not kept:
             return
-        # Rows of an evaluation are ordered by index.
-        rows = torch.searchsorted(evaluation.index, torch.tensor([column.index for column in kept]))
+        kept, rows = in_order(kept, evaluation)
         classes = [str(label) for label in evaluation.label[rows].tolist()]
         for name in kept[0].maps:
             captions = {"class": classes, "score": [f"{score:.3g}" for score in evaluation.scores[name][rows].tolist()]}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import lightning as L
-import torch
 
 from aeanomaly.callbacks.base import EvaluationCallback
+from aeanomaly.callbacks.first_images import in_order, rows_to_keep
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Batch, Evaluation, Output
 from aeanomaly.plots.reconstruction_grid import Column, reconstruction_grid
@@ -37,18 +37,15 @@ class ReconstructionGrid(EvaluationCallback):
         """Keep the first images of each kind."""
         if not trainer.is_global_zero or output.target.ndim != 4 or output.target.shape[1] not in (1, 3):
             return
-        for kind in (False, True):
-            missing = self.images - sum(column.is_anomaly == kind for column in self._kept)
-            for row in (batch.is_anomaly == kind).nonzero().flatten()[:missing].tolist():
-                picture, index = (output.target[row].cpu(), output.reconstruction[row].cpu()), int(batch.index[row])
-                self._kept.append(Column(*picture, kind, index))
+        for row in rows_to_keep(self._kept, batch, self.images):
+            picture, kind = (output.target[row].cpu(), output.reconstruction[row].cpu()), bool(batch.is_anomaly[row])
+            self._kept.append(Column(*picture, kind, int(batch.index[row])))
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:
-        kept, self._kept = sorted(self._kept, key=lambda column: column.is_anomaly), []
+        kept, self._kept = self._kept, []
         if not kept or self.writer(trainer) is None:
             return
-        # Rows of an evaluation are ordered by index.
-        rows = torch.searchsorted(evaluation.index, torch.tensor([column.index for column in kept]))
+        kept, rows = in_order(kept, evaluation)
         captions = {"class": [str(label) for label in evaluation.label[rows].tolist()]}
         for name, scores in evaluation.scores.items():
             captions[f"{name} score"] = [f"{score:.3g}" for score in scores[rows].tolist()]

@@ -52,7 +52,7 @@ class RunRecord(L.Callback):
             logger.finalize("running")
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Know the checkpoints of a run that goes on by the present name of their folder, and no other files."""
+        """Follow the folder of a resumed run, should it have been renamed, and forget files outside the folder."""
         own = [str(folder) for c in trainer.checkpoint_callbacks if (folder := getattr(c, "dirpath", None))]
         for folder in own:
             if trainer.ckpt_path and Path(trainer.ckpt_path).resolve().parent == Path(folder).resolve():

@@ -34,6 +34,7 @@ class SideBySide(EvaluationCallback):
                 score: [name for name, threshold in detector.thresholds.items() if threshold.applies_to(score)]
                 for score in detector.score_modules
             }
+            # The public `add_custom_scalars` makes a chart of one band at most, and these have two.
             writer._get_file_writer().add_summary(layout_summary(self.layout(thresholds)))
 
     def on_evaluation(self, trainer: L.Trainer, module: LitAutoencoder, evaluation: Evaluation, stage: str) -> None:

@@ -230,7 +230,8 @@ class TableList:
 def assigned(pictures: PictureList, normal: Collection[int], test_fraction: float) -> Iterator[Listed]:
     """The pictures, each in a part: where nobody says, some normal ones and all others are tested.
 
-    The normal ones are every so-manieth of their class, so that adding pictures of another class moves none.
+    The normal ones are evenly spread over their class, such as every fifth, so that pictures which are added to another
+    class move none.
     """
     seen: Counter[int] = Counter()
     for picture in pictures:

@@ -63,8 +63,8 @@ def of_image(image: Image.Image, geometry: Geometry) -> Tensor:
 def apart(image: Image.Image) -> Image.Image:
     """An upright copy of an image, which stays as it is whatever becomes of that.
 
-    That of a JPEG of which nothing but the head was read is another one like it: at what size it is decoded is then
-    decided as for a file.
+    A JPEG that is not decoded yet is opened a second time instead of copied, so that, as for a file, it may be decoded
+    at a smaller size.
 
     Raises:
         PictureError: as `of_image`.

@@ -38,9 +38,9 @@ def discoveries(p_values: NDArray[Any], rate: float) -> NDArray[np.bool_]:
 
 
 def fewest_discoveries(normal: int, images: int, rate: float) -> int:
-    """The fewest discoveries that there can be among images but for none: p-values are not below 1 / (``normal`` + 1).
+    """The fewest images that can be flagged, unless none is: no p-value lies below 1 / (``normal`` + 1).
 
-    It may be more than there are images.
+    It may be more than there are images, so that none can be flagged.
     """
     return max(1, math.ceil(images / ((normal + 1) * rate) - _ROUNDING))
 

@@ -33,9 +33,9 @@ def heat(maps: Tensor, scores: Tensor, normal_scores: Tensor) -> Tensor:
 
     The unit of a map need not be that of its score: a sum of errors has the one of a place many times over. The hottest
     place of a picture is therefore given the picture's score, and the others theirs in proportion. A picture whose
-    score half of the normal ones exceed has no heat, however its own places differ. One whose score lies beyond the
-    scale has a scale to its score, as it would be of the last colour everywhere. What is infinite counts as very high;
-    NaN has no heat.
+    score half of the normal ones exceed has no heat, however its own places differ. For one whose score lies beyond the
+    scale, the scale is extended to its score: else most of its places would have the last colour. What is infinite
+    counts as very high; NaN has no heat.
 
     Args:
         maps: (B, H, W).

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-_FIRST_ROWS = 4096
+_FIRST_ROWS, _FIRST_BYTES = 4096, 2**24
 
 
 class RowBuffer:
@@ -32,7 +32,9 @@ class RowBuffer:
         for name, rows in batch.items():
             column = self._columns[name]
             if end > len(column):
-                self._columns[name] = column.new_empty((max(_FIRST_ROWS, end, 2 * self._rows), *column.shape[1:]))
+                of_a_row = rows.element_size() * rows.shape[1:].numel()
+                first = min(_FIRST_ROWS, _FIRST_BYTES // max(of_a_row, 1))
+                self._columns[name] = column.new_empty((max(first, end, 2 * self._rows), *column.shape[1:]))
                 self._columns[name][: self._rows] = column[: self._rows]
             self._columns[name][self._rows : end] = rows
         self._rows = end

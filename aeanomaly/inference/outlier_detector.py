@@ -131,13 +131,16 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             trained_on, calibrating = halves(held_out)
             held_out = calibrating if len(calibrating) else held_out
         if score.fitted_on is not None:
-            read = [output.only(score.reads).tensors() for output in self._outputs(trained_on)]
+            read, index = [], torch.arange(len(trained_on)).split(_AT_ONCE)
+            for output, numbers in zip(self._outputs(trained_on), index, strict=True):
+                whole = output.only(score.reads)
+                read.append((score.sample(whole, numbers, len(trained_on)) or whole).tensors())
             score.fit(Output.from_tensors({name: torch.cat([piece[name] for piece in read]) for name in read[0]}))
         found = [detector.score("score", output) for output in self._outputs(held_out)]
         detector.calibration("score").fit(torch.cat(found))
 
     def _outputs(self, images: Tensor) -> Iterator[Output]:
-        """Those of all rows at once, with every layer, would take many times the memory of the rows."""
+        """What the net makes of the rows, some at a time: every layer of all takes many times their memory."""
         return map(self.detector_.output, images.split(_AT_ONCE))
 
     def _shape(self, features: int) -> tuple[int, int, int]:

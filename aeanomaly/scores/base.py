@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -20,6 +20,10 @@ class Fitted(nn.Module):
     They ride in the checkpoint, move between devices, keep their type, and tell whether the module was fitted.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_pre_hook(_make_room)
+
     @property
     def fitted(self) -> bool:
         """Whether no buffer is still empty."""
@@ -32,15 +36,6 @@ class Fitted(nn.Module):
                 for name, buffer in module.named_buffers(recurse=False):
                     setattr(module, name, buffer.new_empty(0))
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        # Fitted state has the size of what it was fitted on, which a fresh module cannot know; and what was fitted in
-        # inference mode cannot be written to.
-        for name, buffer in self.named_buffers(recurse=False):
-            saved = state_dict.get(prefix + name)
-            if saved is not None:
-                setattr(self, name, buffer.new_empty(saved.shape))
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # Private, but torch has no other hook: ``trainer.precision: bf16-true`` converts the whole module, and scores
         # and thresholds stay in float32 whatever the net runs in. So only a new device is followed.
@@ -50,6 +45,16 @@ class Fitted(nn.Module):
 
         applied: Self = super()._apply(moved, recurse)
         return applied
+
+
+def _make_room(module: nn.Module, state_dict: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    """Buffers of the sizes that are about to be loaded."""
+    # Fitted state has the size of what it was fitted on, which a fresh module cannot know; and what was fitted in
+    # inference mode cannot be written to.
+    for name, buffer in module.named_buffers(recurse=False):
+        saved = state_dict.get(prefix + name)
+        if saved is not None and (saved.shape != buffer.shape or buffer.is_inference()):
+            setattr(module, name, buffer.new_empty(saved.shape))
 
 
 class Score(Described, Fitted, ABC):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.vector import VectorScore, by_distances, require_spread
+from aeanomaly.scores.vector import VectorScore, by_distances, checked_seed, require_spread
 
 
 class KernelDensity(VectorScore):
@@ -45,7 +45,8 @@ class KernelDensity(VectorScore):
         super().__init__(field)
         if (bandwidth != "scott" and not bandwidth > 0) or (max_codes is not None and max_codes < 1):
             raise UserError(f"model.scores: KernelDensity needs {bandwidth=} above 0 and {max_codes=} of at least 1")
-        self.bandwidth, self.max_codes, self.random_state = bandwidth, max_codes, random_state
+        self.bandwidth, self.max_codes = bandwidth, max_codes
+        self.random_state = checked_seed("KernelDensity", random_state)
         self.register_buffer("bank", torch.empty(0))  # (N, D) codes less their mean
         self.register_buffer("mean", torch.empty(0))  # (D,)
         self.register_buffer("width", torch.empty(0))  # (1,) the bandwidth h

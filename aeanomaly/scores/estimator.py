@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.vector import VectorScore
+from aeanomaly.scores.vector import VectorScore, checked_seed
 
 
 class Estimator(VectorScore):
@@ -57,8 +57,9 @@ class Estimator(VectorScore):
         if at_most is not None and at_most < 2:
             raise UserError(f"model.scores: Estimator needs {at_most=} of at least 2")
         self.estimator, self.options = estimator, dict(options or {})
-        self.at_most, self.random_state = at_most, random_state
+        self.at_most, self.random_state = at_most, checked_seed("Estimator", random_state)
         self.register_buffer("rows", torch.empty(0))  # (N, D) that it is fitted on
+        self.register_load_state_dict_pre_hook(_forget)
         self._fitted: Any = None  # the detector that was fitted on them, once there is one
         self.sign = _sign(estimator, _imported(estimator))  # what is no detector is not even made
         if not hasattr(self._made(columns=1), "decision_function"):  # names mistakes in the options too, before a fit
@@ -104,11 +105,12 @@ class Estimator(VectorScore):
             raise UserError(f"{self.estimator} cannot be fitted to {list(self.rows.shape)} rows: {reason}") from error
         return detector
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        saved = state_dict.get(f"{prefix}rows")
-        if saved is None or not torch.equal(saved.to(self.rows.device), self.rows):  # else nothing need be done again
-            self._fitted = None
-        super()._load_from_state_dict(state_dict, prefix, *args)
+
+def _forget(score: Estimator, state_dict: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    """Drop the fitted detector if other rows are about to be loaded."""
+    saved = state_dict.get(f"{prefix}rows")
+    if saved is None or not torch.equal(saved.to(score.rows.device), score.rows):
+        score._fitted = None
 
 
 def _imported(path: str) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.vector import VectorScore
+from aeanomaly.scores.vector import VectorScore, checked_seed
 
 
 class GaussianMixture(VectorScore):
@@ -52,8 +52,8 @@ class GaussianMixture(VectorScore):
                 f"model.scores: GaussianMixture needs {n_components=}, {n_init=} and {max_iter=} of at least 1 and "
                 f"{reg_covar=} of at least 0"
             )
-        self.n_components, self.random_state, self.n_init = n_components, random_state, n_init
-        self.max_iter, self.reg_covar = max_iter, reg_covar
+        self.n_components, self.n_init, self.max_iter, self.reg_covar = n_components, n_init, max_iter, reg_covar
+        self.random_state = checked_seed("GaussianMixture", random_state)
         self.register_buffer("means", torch.empty(0))  # (K, D)
         self.register_buffer("precisions", torch.empty(0))  # (K, D, D) Cholesky factors of the inverse covariances
         self.register_buffer("log_weights", torch.empty(0))  # (K,)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.vector import NUMBERS_AT_ONCE, VectorScore, in_pieces
+from aeanomaly.scores.vector import NUMBERS_AT_ONCE, VectorScore, checked_seed, in_pieces
 
 
 class KMeans(VectorScore):
@@ -48,9 +48,8 @@ class KMeans(VectorScore):
         super().__init__(field)
         if n_clusters < 1 or n_init < 1:
             raise UserError(f"model.scores: KMeans needs {n_clusters=} and {n_init=} of at least 1")
-        if not 0 <= random_state < 2**32:
-            raise UserError(f"model.scores: KMeans needs a random_state from 0 to 2**32 - 1, got {random_state}")
-        self.n_clusters, self.random_state, self.n_init, self.metric = n_clusters, random_state, n_init, metric
+        self.n_clusters, self.n_init, self.metric = n_clusters, n_init, metric
+        self.random_state = checked_seed("KMeans", random_state)
         self.register_buffer("centres", torch.empty(0))  # (K, D)
         self.register_buffer("counts", torch.empty(0))  # (K,) validation codes in each cluster
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.vector import VectorScore
+from aeanomaly.scores.vector import VectorScore, checked_seed
 
 _BLOCK = 64  # columns of the bank whose best is looked for first
 
@@ -18,8 +18,8 @@ _BLOCK = 64  # columns of the bank whose best is looked for first
 class KNN(VectorScore):
     """Mean distance to the k nearest of a bank of normal training images.
 
-    The bank is the training images themselves (k nearest neighbours, Ramaswamy et al., 2000), or a part of them that
-    stands for all: a random part, the centres of KMeans, or a core set in which every image is near a chosen one
+    The bank is the training images themselves (Angiulli and Pizzuti, 2002, who add the distances up), or a part of them
+    that stands for all: a random part, the centres of KMeans, or a core set in which every image is near a chosen one
     (greedy k-centre, Sener and Savarese, 2018; used by PatchCore, Roth et al., 2022).
 
     Args:
@@ -51,7 +51,8 @@ class KNN(VectorScore):
         super().__init__(field)
         if k < 1 or size < 1:
             raise UserError(f"model.scores: KNN needs {k=} and {size=} of at least 1")
-        self.k, self.metric, self.kind, self.size, self.random_state = k, metric, bank, size, random_state
+        self.k, self.metric, self.kind, self.size = k, metric, bank, size
+        self.random_state = checked_seed("KNN", random_state)
         self.register_buffer("bank", torch.empty(0))  # (M, D), of length 1 each if the metric is cosine
         self.register_buffer("centre", torch.empty(0))  # (D,) mean of the bank, for precision; zero for cosine
 

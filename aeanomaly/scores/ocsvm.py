@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.vector import VectorScore, by_distances
+from aeanomaly.scores.vector import VectorScore, by_distances, checked_seed
 
 
 class OneClassSVM(VectorScore):
@@ -49,7 +49,8 @@ class OneClassSVM(VectorScore):
                 f"model.scores: OneClassSVM needs {nu=} above 0 and below 1, {gamma=} above 0 and {max_codes=} of at "
                 "least 2"
             )
-        self.nu, self.gamma, self.max_codes, self.random_state = nu, gamma, max_codes, random_state
+        self.nu, self.gamma, self.max_codes = nu, gamma, max_codes
+        self.random_state = checked_seed("OneClassSVM", random_state)
         self.register_buffer("support", torch.empty(0))  # (S, D) support vectors
         self.register_buffer("dual", torch.empty(0))  # (S,) their coefficients
         self.register_buffer("offset", torch.empty(0))  # (1,) what the decision function subtracts

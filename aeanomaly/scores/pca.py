@@ -7,7 +7,7 @@ from torch import Tensor
 
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
-from aeanomaly.scores.vector import VectorScore, require_spread
+from aeanomaly.scores.vector import VectorScore, checked_seed, require_spread
 
 
 class PCA(VectorScore):
@@ -33,7 +33,7 @@ class PCA(VectorScore):
         super().__init__(field)
         if not (0 < n_components < 1 or (isinstance(n_components, int) and n_components >= 1)):
             raise UserError(f"model.scores: PCA needs {n_components=} of at least 1, or a share above 0 and below 1")
-        self.n_components, self.random_state = n_components, random_state
+        self.n_components, self.random_state = n_components, checked_seed("PCA", random_state)
         self.register_buffer("mean", torch.empty(0))  # (D,)
         self.register_buffer("components", torch.empty(0))  # (K, D), orthonormal
 

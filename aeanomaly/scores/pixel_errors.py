@@ -9,11 +9,7 @@ from torch import Tensor
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
-
-
-def _by_place(errors: Tensor) -> Tensor | None:
-    """(B, C, h, w) errors summed over channels to (B, h, w); None for errors without places."""
-    return errors.sum(1) if errors.ndim == 4 else None
+from aeanomaly.scores.reconstruction import by_place
 
 
 class AbsoluteError(Score):
@@ -30,7 +26,7 @@ class AbsoluteError(Score):
 
     def map(self, output: Output) -> Tensor | None:
         """(B, h, w) absolute errors summed over channels; None if the target has no places."""
-        return _by_place((output.reconstruction - output.target).abs_())
+        return by_place((output.reconstruction - output.target).abs_())
 
 
 class RelativeError(Score):
@@ -66,7 +62,7 @@ class RelativeError(Score):
 
     def map(self, output: Output) -> Tensor | None:
         """(B, h, w) shares of the places in the score; None if the target has no places."""
-        return _by_place(self._errors(output))
+        return by_place(self._errors(output))
 
 
 class TopPixels(Score):
@@ -92,7 +88,7 @@ class TopPixels(Score):
     def forward(self, output: Output) -> Tensor:
         """(B,) means."""
         errors = (output.reconstruction - output.target).square_()
-        places = _by_place(errors)
+        places = by_place(errors)
         pixels = (errors if places is None else places).flatten(1)
         # Rounding noise must not make 6 of 0.05 * 100 = 5.000000000000001.
         count = max(1, math.ceil(self.share * pixels.shape[1] - 1e-6))
@@ -100,4 +96,4 @@ class TopPixels(Score):
 
     def map(self, output: Output) -> Tensor | None:
         """(B, h, w) squared errors of all places, summed over channels; None if the target has no places."""
-        return _by_place((output.reconstruction - output.target).square_())
+        return by_place((output.reconstruction - output.target).square_())

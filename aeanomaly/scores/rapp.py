@@ -10,7 +10,7 @@ from torch import Tensor
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
-from aeanomaly.scores.vector import checked_fields, require_spread
+from aeanomaly.scores.vector import checked_fields, require_spread, require_usable
 
 _IMAGES_AT_ONCE = 4096
 
@@ -89,13 +89,7 @@ class NAP(SAP):
             UserError: if there are fewer than two images, a difference is not finite, or all are the same.
         """
         device = self.mean.device
-        differences = self.differences(outputs).cpu()
-        if len(differences) < 2:
-            raise UserError(f"NAP cannot be fitted: {len(differences)} normal training images are too few")
-        if not torch.isfinite(differences).all():
-            raise UserError(
-                "NAP cannot be fitted: activations are not finite (training diverged? lower the learning rate)"
-            )
+        differences = require_usable(self, self.differences(outputs).cpu(), at_least=2)
         require_spread("NAP", differences)
         mean = differences.mean(0, dtype=torch.float64)
         # Singular values and vectors from a D x D product, piece by piece, because the N x D matrix and its

@@ -8,6 +8,11 @@ from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
 
 
+def by_place(errors: Tensor) -> Tensor | None:
+    """(B, C, h, w) errors summed over channels to (B, h, w); None for errors without places."""
+    return errors.sum(1) if errors.ndim == 4 else None
+
+
 class ReconstructionError(Score):
     """Squared error between reconstruction and target, **summed** over pixels.
 
@@ -26,6 +31,4 @@ class ReconstructionError(Score):
 
         They add up to the score. None if the target has no places.
         """
-        if output.target.ndim != 4:
-            return None
-        return (output.reconstruction - output.target).square_().sum(1)
+        return by_place((output.reconstruction - output.target).square_())

@@ -32,6 +32,17 @@ def checked_fields(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def checked_seed(kind: str, seed: int) -> int:
+    """The ``random_state`` of a score as it is.
+
+    Raises:
+        UserError: if scikit-learn or numpy would not take it.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"model.scores: {kind} needs a random_state from 0 to 2**32 - 1, got {seed}")
+    return seed
+
+
 class VectorScore(Score):
     """A score that sees a field of the output as one vector per image; several fields are joined to one vector.
 
@@ -66,23 +77,28 @@ class VectorScore(Score):
         Raises:
             UserError: if there are too few, or one is not finite.
         """
-        kind, images = type(self).__name__, "training" if self.fitted_on == "train" else "validation"
-        vectors = self.vectors(outputs).cpu()
+        vectors = require_usable(self, self.vectors(outputs).cpu(), at_least)
         count = len(vectors)
-        if count < at_least:
-            found = f"only {count}" if count else "no"
-            raise UserError(
-                f"{kind} cannot be fitted: there is {found} normal {images} image, at least {at_least} needed"
-            )
-        if not torch.isfinite(vectors).all():
-            what = "codes" if self.reads == ("code",) else f"values of {', '.join(self.reads)}"
-            raise UserError(
-                f"{kind} cannot be fitted: {what} are not finite (training diverged? lower the learning rate)"
-            )
         if at_most is not None and at_most < count:
             drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:at_most]
             vectors = vectors[drawn.sort().values]
         return vectors
+
+
+def require_usable(score: Score, vectors: Tensor, at_least: int) -> Tensor:
+    """The (N, D) vectors that a score is to be fitted on, as they are.
+
+    Raises:
+        UserError: if there are fewer than ``at_least``, or one is not finite.
+    """
+    kind, count = type(score).__name__, len(vectors)
+    if count < at_least:
+        images, found = "training" if score.fitted_on == "train" else "validation", f"only {count}" if count else "no"
+        raise UserError(f"{kind} cannot be fitted: there is {found} normal {images} image, at least {at_least} needed")
+    if not torch.isfinite(vectors).all():
+        what = "codes" if score.reads == ("code",) else f"values of {', '.join(score.reads)}"
+        raise UserError(f"{kind} cannot be fitted: {what} are not finite (training diverged? lower the learning rate)")
+    return vectors
 
 
 def require_spread(kind: str, vectors: Tensor) -> None:

@@ -16,7 +16,8 @@ def describe(value: Any) -> Any:
     What inherits from a plain type becomes one: ``weights_only`` refuses a checkpoint with a ``numpy.float64``.
 
     Raises:
-        TypeError: for anything else, such as a lambda, an array or a module that is built by hand.
+        TypeError: for anything else, such as a lambda, an array, a module that is built by hand, or a class whose
+            constructor was given ``*args``.
     """
     if value is None:
         return None
@@ -29,11 +30,22 @@ def describe(value: Any) -> Any:
         return {key: describe(item) for key, item in value.items()}
     if isinstance(value, Described):
         args, kwargs = value.arguments
-        bound = inspect.signature(type(value)).bind(*args, **kwargs)
-        return {"class_path": _path(type(value)), "init_args": {k: describe(v) for k, v in bound.arguments.items()}}
+        return {"class_path": _path(type(value)), "init_args": _named(type(value), args, kwargs)}
     if inspect.isclass(value) or inspect.isfunction(value):
         return _path(value)
     raise TypeError(f"{type(value).__name__} cannot be described by a class path and arguments")
+
+
+def _named(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All arguments of a constructor by name, those that it takes by ``**`` beside the others."""
+    signature = inspect.signature(kind)
+    named: dict[str, Any] = {}
+    for name, argument in signature.bind(*args, **kwargs).arguments.items():
+        kept_as = signature.parameters[name].kind
+        if kept_as is inspect.Parameter.VAR_POSITIONAL:
+            raise TypeError(f"{kind.__name__} takes *{name}, which have no names to be written under")
+        named |= argument if kept_as is inspect.Parameter.VAR_KEYWORD else {name: argument}
+    return {name: describe(argument) for name, argument in named.items()}
 
 
 def _path(value: Any) -> str:

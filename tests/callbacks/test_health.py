@@ -47,12 +47,12 @@ def said(callback: HealthCheck, stage: str, epoch: int, first_device: bool = Tru
 def test_each_cause_is_said_once_for_each_stage() -> None:
     callback = HealthCheck()
     constant, empty = said(callback, "val", 3)
-    assert constant == "val (epoch 3): score 'kmeans' is the same for all 30 images"
-    assert empty == "val (epoch 3): score 'kmeans': 1 of 2 clusters are empty [1]"
+    assert constant == "val (epoch 4): score 'kmeans' is the same for all 30 images"
+    assert empty == "val (epoch 4): score 'kmeans': 1 of 2 clusters are empty [1]"
     assert said(callback, "val", 4) == []
     assert said(callback, "test", 4) == [
-        constant.replace("val (epoch 3)", "test"),
-        empty.replace("val (epoch 3)", "test"),
+        constant.replace("val (epoch 4)", "test"),
+        empty.replace("val (epoch 4)", "test"),
     ]
 
 

@@ -44,5 +44,11 @@ def test_memory_is_taken_seldom_and_at_most_twice_what_is_held() -> None:
     assert max(places) <= 2 * 8 * len(grown)
 
 
+def test_large_rows_take_no_memory_for_rows_that_may_never_come() -> None:
+    grown, rows = RowBuffer(), torch.zeros(8, 3, 256, 256)
+    grown.add({"image": rows})
+    assert grown.columns()["image"].untyped_storage().nbytes() <= max(rows.nbytes, 2**24)
+
+
 def test_nothing_added_gives_no_columns() -> None:
     assert RowBuffer().columns() == {}

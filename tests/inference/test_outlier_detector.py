@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from aeanomaly.inference.outlier_detector import OutlierDetector
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.outputs import Output
 from aeanomaly.scores.kmeans import KMeans
+from aeanomaly.scores.patch_knn import PatchKNN
 
 
 def small(shape: tuple[int, int, int]) -> DenseAutoencoder:
@@ -137,6 +139,14 @@ def test_fit_looks_at_few_rows_at_once(score: str, monkeypatch: pytest.MonkeyPat
         kept.append(made.detector_.calibration("score").normal_scores)
     assert max(seen) == 16
     torch.testing.assert_close(*kept)
+
+
+def test_a_score_of_places_draws_the_sample_it_asks_for() -> None:
+    rows = np.random.default_rng(0).uniform(size=(80, 64))
+    score = partial(PatchKNN, "target", candidates=100)
+    made = OutlierDetector(small, anomaly_score=score, image_shape=(1, 8, 8), steps=2, random_state=0).fit(rows)
+    trained = len(rows) - len(made.detector_.calibration("score").normal_scores)
+    assert len(made.detector_.score_modules["score"].knn.bank) == trained * math.ceil(100 / trained)
 
 
 SQUARE = (1, 8, 8)

@@ -172,10 +172,10 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
     target = torch.rand(10, 4)
     target[3, 1] = float("nan")
     for wrong, message in (
-        (torch.zeros(0, 4), "0 normal training images are too few"),
-        (torch.ones(1, 4), "1 normal training images are too few"),
+        (torch.zeros(0, 4), "there is no normal training image, at least 2 needed"),
+        (torch.ones(1, 4), "there is only 1 normal training image, at least 2 needed"),
         (torch.ones(10, 4) / 3, "the same in every normal image"),
-        (target, "activations are not finite"),
+        (target, "are not finite"),
     ):
         with pytest.raises(UserError, match=message):
             NAP().fit(by_hand(wrong))

@@ -14,8 +14,11 @@ from aeanomaly.scores import vector
 from aeanomaly.scores.density import KernelDensity
 from aeanomaly.scores.gmm import GaussianMixture
 from aeanomaly.scores.kmeans import KMeans
+from aeanomaly.scores.knn import KNN
 from aeanomaly.scores.mahalanobis import Mahalanobis
 from aeanomaly.scores.ocsvm import OneClassSVM
+from aeanomaly.scores.patch_knn import PatchKNN
+from aeanomaly.scores.pca import PCA
 from aeanomaly.scores.vector import VectorScore, by_distances
 from tests.scores.parts import codes, output
 
@@ -27,6 +30,13 @@ OF_FIELD: dict[str, Callable[[str], VectorScore]] = {
     "ocsvm": lambda field: OneClassSVM(field=field),
 }
 every_score = pytest.mark.parametrize("make", OF_FIELD.values(), ids=OF_FIELD)
+
+
+@pytest.mark.parametrize("kind", [KMeans, GaussianMixture, KernelDensity, OneClassSVM, PCA, KNN, PatchKNN])
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_what_is_no_seed_is_refused_before_a_fit(kind: Callable[..., VectorScore], seed: int) -> None:
+    with pytest.raises(UserError, match=rf"needs a random_state from 0 to 2\*\*32 - 1, got {seed}"):
+        kind(random_state=seed)
 
 
 @every_score
