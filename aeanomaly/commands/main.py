@@ -4,8 +4,8 @@ What loads late, and why:
 
 - torch, lightning and torchvision take seconds to import. They are imported only once a command needs them, so that
   help, mistakes in the first word and `compare` come at once.
-- scikit-learn, which brings pandas, takes a third of a second that a first training step does without. It is imported
-  in the functions that call it, such as `KMeans.fit`, which comes after the first epoch.
+- scikit-learn takes a third of a second that a first training step does without. It is imported in the functions that
+  call it, such as `KMeans.fit`, which comes after the first epoch.
 - Each Trainer verb has a parser of its own with all options. Only that of the command at hand is built.
 - The garbage collector rests during the imports, and what they made is not walked through again: hardly any of it is
   garbage, and looking for it took a fifth of their time.
@@ -15,7 +15,6 @@ matplotlib and scipy are imported at the top of files as usual: importing lightn
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import signal
@@ -124,6 +123,8 @@ def _run(command: str, options: Sequence[str]) -> int:
     try:
         return int(importlib.import_module(f"aeanomaly.commands.{room}.command").main(*verb, options))
     except OSError as error:  # its name is too long, its folder is forbidden, ...
-        if error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        from aeanomaly.runs.files import is_full_disk
+
+        if error.filename is None or is_full_disk(error):
             raise
         raise UserError(f"{str(error.filename)[:200]}: {error.strerror or error}") from error

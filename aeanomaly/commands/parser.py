@@ -77,9 +77,26 @@ class CommandParser(argparse.ArgumentParser):
 
 def count(text: str) -> int:
     """A whole number from 1 on the command line."""
-    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 999,999,999, got {text!r}")
+    return _whole_number(text, 1)
+
+
+def count_from_zero(text: str) -> int:
+    """A whole number from 0 on the command line."""
+    return _whole_number(text, 0)
+
+
+def _whole_number(text: str, least: int) -> int:
+    if not re.fullmatch(r"0*[0-9]{1,9}", text) or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a number from {least} to 999,999,999, got {text!r}")
     return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Words separated by commas on the command line, at least one."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("expected names separated by commas")
+    return found
 
 
 def one_line(message: str) -> str:

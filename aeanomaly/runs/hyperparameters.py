@@ -50,6 +50,8 @@ def _object(value: dict[str, Any]) -> dict[str, Any]:
     if "class_path" not in value:
         return value
     arguments = value.get("init_args") or {}
+    if not isinstance(arguments, dict):
+        raise ValueError(f"the init_args of {value['class_path']} are no keys and values")
     return {"class": str(value["class_path"]).rpartition(".")[2], **arguments}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,7 +47,7 @@ class Run:
     @cached_property
     def values(self) -> dict[str, float]:
         """The numbers of metrics.json, among them perhaps NaN and infinities."""
-        return {name: value for name, value in self.record.items() if type(value) in (int, float)}
+        return {name: value for name, value in self.record.items() if _is_number(value)}
 
     @property
     def finished(self) -> bool:
@@ -106,9 +107,15 @@ def _read(path: Path, parse: Callable[[str], dict[str, Any]], broken: list[str])
         broken.append(f"{path.name} is not YAML ({where}{error.problem})")
     except RecursionError:
         broken.append(f"{path.name} is nested too deeply")
-    except (ValueError, yaml.YAMLError) as error:
-        broken.append(f"{path.name} is not valid: {' '.join(str(error).split())}")
+    # Tags of YAML convert what they are given: `!!int ""` and its like raise whatever Python does.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, yaml.YAMLError) as error:
+        broken.append(f"{path.name} is not valid: {' '.join(str(error).split()) or type(error).__name__}")
     return {}
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number that floating point can hold, NaN and infinities among them; True and False are none."""
+    return isinstance(value, float) or (type(value) is int and abs(value) <= sys.float_info.max)
 
 
 def _record(text: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def summarize(values: Sequence[float]) -> Spread:
 def which_is_best(values: Sequence[object], higher_is_better: bool | None) -> list[bool]:
     """For each value whether it is a `Spread` with the best finite mean, to be shown in bold.
 
-    None is if fewer than two have a finite mean, or where neither way is better.
+    All are False where fewer than two have a finite mean, or neither way is better.
     """
     means = [value.mean if isinstance(value, Spread) else math.nan for value in values]
     finite = [mean for mean in means if math.isfinite(mean)]

@@ -77,6 +77,11 @@ def test_broken_metrics(tmp_path: Path, metrics: str, reason: str) -> None:
         ("model:\n  net: {class_path", "config.yaml is not YAML (line"),
         ("model: \x00", "config.yaml is not valid:"),
         ("model: {released: 2024-99-99}", "config.yaml is not valid: month must be in 1..12"),
+        ("data: {class_path: a.B, init_args: 5}", "config.yaml is not valid: the init_args of a.B are no keys"),
+        ("model: {net: {class_path: a.B, init_args: [1]}}", "config.yaml is not valid: the init_args of a.B are no"),
+        ('model: {a: !!int ""}', "config.yaml is not valid: string index out of range"),
+        ("model: {a: !!timestamp day}", "config.yaml is not valid: "),
+        ("model: {a: !!bool perhaps}", "config.yaml is not valid: 'perhaps'"),
     ],
 )
 def test_broken_configs_leave_the_values(tmp_path: Path, config: str | None, reason: str) -> None:
@@ -86,6 +91,11 @@ def test_broken_configs_leave_the_values(tmp_path: Path, config: str | None, rea
     assert "\n" not in run.reason
     assert run.hyperparameters is None
     assert run.values["test/auroc/kmeans"] == 0.9
+
+
+def test_a_number_beyond_floating_point_is_no_value(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path / "version_0", metrics=f'{{"test/auroc/kmeans": 0.9, "test/huge": 1{"0" * 400}}}'))
+    assert run.values == {"test/auroc/kmeans": 0.9}
 
 
 def test_files_that_are_no_text_or_cannot_be_opened(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def main(options: Sequence[str]) -> int:
         finished = _finished(grid, out)
         for cell in grid.cells:
             state = "finished" if cell.name in finished else "to run"
-            console.print(f"{state:8}  {cell.name}: fit {' '.join(cell.options)}")
+            console.print(f"{state:8}  {cell.name}: fit {shlex.join(cell.options)}")
         console.print(f"{len(grid.cells)} cells, {len(finished)} finished")
         return 0
     settings = _settings(grid)  # before there is a folder: it may find a mistake

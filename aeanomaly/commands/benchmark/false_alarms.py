@@ -1,4 +1,4 @@
-"""Whether thresholds keep their promise: the share of normal test images that they flag."""
+"""Whether thresholds keep their promise: the share of tested normal images that they flag."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from aeanomaly.commands.tables import markdown_table
 from aeanomaly.evaluation.metric_name import MetricName
 
 _LEGEND = """\
-The share of normal test images above the threshold, of all cells together with its 95 % interval (Clopper and Pearson,
-1934, as if all their images were independent), and of the lowest and highest cell. **Above** and **below** count the
-cells whose own interval lies wholly above or below the promised rate. The promise is one of the mean over draws of the
-images that calibrate: single cells scatter around it."""
+The share of tested normal images above the threshold, of all cells together with its 95 % interval (Clopper and
+Pearson, 1934, as if all their images were independent), and of the lowest and highest cell. **Above** and **below**
+count the cells whose own interval lies wholly above or below the promised rate. The promise is one of the mean over
+draws of the images that calibrate: single cells scatter around it."""
 
 
 def false_alarms(rows: Sequence[Row], promises: Mapping[str, float]) -> list[str]:

@@ -87,7 +87,7 @@ class Grid:
         names = [cell.name for cell in self.cells]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
-            raise UserError(f"two cells are called {twice!r}: a value stands twice in the grid")
+            raise UserError(f"two cells are called {twice!r}: a value stands twice in the grid, or is written alike")
 
 
 def _refuse_ours(where: str, keys: Iterable[str], protocol: str | None) -> None:

@@ -59,7 +59,7 @@ def summary_md(grid: Grid, rows: Sequence[Row], missing: Mapping[str, str]) -> s
         text += _LEGEND.splitlines()
         text += [line for kind in several for measure in RANKING for line in _means(kind, measure)]
     text += [line for kind in kinds for measure in RANKING for line in _by_class(kind, measure)]
-    text += false_alarms([row for row in shown if row.test_on == "test"], grid.promises or {})
+    text += false_alarms(shown, grid.promises or {})
     if missing:
         text += ["", "## Not finished", "", *(f"- {name}: {reason}" for name, reason in missing.items() if reason)]
         waiting = sum(not reason for reason in missing.values())

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from aeanomaly.commands.compare.formats import to_csv, to_json, to_markdown, to_table
 from aeanomaly.commands.comparison.table import Comparison, compare_runs, sort_rows
-from aeanomaly.commands.parser import CommandParser
+from aeanomaly.commands.parser import CommandParser, count_from_zero, names
 from aeanomaly.commands.tables import print_whole
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import write_whole
@@ -45,20 +45,13 @@ examples:
 """
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("expected names separated by commas")
-    return names
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The options of ``compare``. Its errors are raised as `UserError`."""
     parser = CommandParser("compare", _DESCRIPTION, _EXAMPLES, "[RUN or FOLDER ...] [options]")
     parser.add_argument("paths", nargs="*", metavar="RUN or FOLDER", help=f"what to compare (default: {LOGS})")
     parser.add_argument(
         "--metrics",
-        type=_names,
+        type=names,
         metavar="NAME[,NAME...]",
         help="columns of values (default: AUROC of every score on the test images, and fit_seconds)",
     )
@@ -69,12 +62,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--reverse", action="store_true", help="the other way round")
     parser.add_argument(
-        "--limit", type=int, default=200, metavar="N", help="rows of the table on the screen (default: 200; 0: all)"
+        "--limit",
+        type=count_from_zero,
+        default=200,
+        metavar="N",
+        help="rows of the table on the screen (default: 200; 0: all)",
     )
     parser.add_argument(
         "--group-by",
         nargs="?",
-        type=_names,
+        type=names,
         const=[],
         metavar="KEY[,KEY...]",
         help="without KEY: fold runs that differ only in their seed into one row, mean ± sample standard deviation "
@@ -102,8 +99,6 @@ def main(options: Sequence[str]) -> int:
         UserError: if there is no such path, run, metric, hyperparameter or column, or a file cannot be written.
     """
     args = build_parser().parse_intermixed_args(list(options))
-    if args.limit < 0:
-        raise UserError(f"compare: --limit must be at least 0, got {args.limit}")
     files = {name: getattr(args, name) for name in _FORMATS if getattr(args, name) is not None}
     for name, file in files.items():
         if Path(file).is_dir():
@@ -121,7 +116,7 @@ def main(options: Sequence[str]) -> int:
         if file != "-":
             write_whole(Path(file), _FORMATS[name](comparison))
     if printed:
-        _print(_FORMATS[printed[0]](comparison))
+        print(_FORMATS[printed[0]](comparison), end="", flush=True)
         if printed != ["markdown"]:  # which has them
             print(*comparison.notes, sep="\n", end="\n" if comparison.notes else "", file=sys.stderr)
         return 0
@@ -152,10 +147,3 @@ def _compare(args: argparse.Namespace) -> Comparison:
     elif args.reverse:
         comparison.rows.reverse()
     return comparison
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, end="", flush=True)
-    except BrokenPipeError:  # `compare --csv | head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

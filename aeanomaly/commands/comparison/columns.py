@@ -81,7 +81,7 @@ def differing(configs: Iterable[dict[str, Value] | None]) -> list[str]:
 
 
 def comparable(value: Value | None) -> Value | None:
-    """The value, or for NaN, which equals nothing and itself least, a word that equals itself."""
+    """The value; for NaN, which is not equal to itself, the word ``nan``."""
     return "nan" if value != value else value
 
 

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from aeanomaly.commands.parser import CommandParser
+from aeanomaly.commands.parser import CommandParser, names
 from aeanomaly.errors import UserError
 from aeanomaly.runs.finding import find_checkpoint
 
@@ -40,25 +40,24 @@ examples:
 """
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("expected names of scores separated by commas")
-    return names
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The options of ``export``. Its errors are raised as `UserError`."""
     parser = CommandParser("export", _DESCRIPTION, _EPILOG, "--ckpt_path RUN_OR_FILE [options]")
     add = parser.add_argument
-    add("--ckpt_path", type=Path, required=True, metavar="RUN_OR_FILE", help="a checkpoint, or a run: its best one")
+    add(
+        "--ckpt_path",
+        type=Path,
+        required=True,
+        metavar="RUN_OR_FILE",
+        help="a checkpoint, or a run: its tested one",
+    )
     add("--format", choices=tuple(SUFFIXES), default="onnx", help="ONNX, or torch.export (default: onnx)")
     add(
         "--out", type=Path, metavar="FILE", help="default: model.onnx or model.pt2 in the run, or beside the checkpoint"
     )
     add(
         "--scores",
-        type=_names,
+        type=names,
         metavar="NAME[,NAME...]",
         help="the scores to give (default: all of the checkpoint)",
     )

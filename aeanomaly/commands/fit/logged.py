@@ -30,10 +30,10 @@ def fit_logged(folder: Path, words: Sequence[str]) -> Iterator[None]:
         except KeyboardInterrupt as interruption:
             raise type(interruption) from None  # without a note that it was said: that was into the log
         except Exception as error:
-            what = " ".join(str(error).split())[:300]
+            what = " ".join(str(error).split())
             if isinstance(error, UserError):
                 print(f"aeanomaly: error: {what}")
             else:
                 traceback.print_exc()
                 what = f"{type(error).__name__}: {what}"
-            raise UserError(f"{what}, see {file}") from None
+            raise UserError(f"{what[:300]}, see {file}") from None

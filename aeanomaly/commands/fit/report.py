@@ -17,7 +17,7 @@ from aeanomaly.evaluation.metric_name import ACCURACIES, LOCALISING, RANKING, Me
 def metrics_table(metrics: Mapping[str, float], stage: str) -> Table:
     """One row per score of a stage, val or test: ranking metrics, then both accuracies for each threshold."""
     names = [name for name in map(MetricName.parse, metrics) if name and name.stage == stage and name.score]
-    names = [name for name in names if name.metric not in LOCALISING]  # which are logged before all others
+    names = [name for name in names if name.metric not in LOCALISING]  # they have a table of their own
     thresholds = dict.fromkeys(name.threshold for name in names if name.threshold)
     table = _table("test images" if stage == "test" else "validation images")
     for metric in RANKING:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.files import read_config
-from aeanomaly.runs.finding import LOGS, find_runs, version_of
+from aeanomaly.runs.finding import LOGS, natural_order, version_of
 from aeanomaly.runs.reading import read_run
 
 
 def resumed_run(options: Sequence[str]) -> tuple[Path | None, list[str]]:
     """The run that ``--resume [RUN]`` is about, and the other words with that run's config and place before them.
 
-    Without RUN it is the latest unfinished run below ``trainer.default_root_dir`` or, where that is not given, below
-    the current folder.
+    Without RUN it is the latest unfinished run in ``lightning_logs`` below ``trainer.default_root_dir`` or, where that
+    is not given, below the current folder. Those of a benchmark or a sweep lie deeper and are not meant.
 
     Returns:
         None, and the words as they are, where nothing is to be resumed.
@@ -51,22 +51,27 @@ def _named(run: Path) -> Path:
         )
     if not (run / "config.yaml").is_file():
         raise UserError(f"fit --resume: {run} has no config.yaml, it ended before it began: start it anew")
-    read_config(run / "config.yaml")
+    read_config(run / "config.yaml", "fit --resume")
     return run
 
 
 def _latest(root: Path) -> Path:
     logs = root / LOGS
-    for run in reversed(list(_unfinished(logs)) if logs.is_dir() else []):
-        return _named(run)
-    raise UserError(f"fit --resume: there is no unfinished run in {logs}; name one: fit --resume RUN")
+    runs = sorted(logs.glob("version_*"), key=lambda run: natural_order(run.name), reverse=True)
+    latest = next(filter(_goes_on, runs), None)
+    if latest is None:
+        raise UserError(f"fit --resume: there is no unfinished run in {logs}; name one: fit --resume RUN")
+    return _named(latest)
 
 
-def _unfinished(logs: Path) -> Iterator[Path]:
-    """Fits, not the directories of other commands, which keep no checkpoints and write their result at the end."""
-    for run in find_runs([logs]) if any(logs.iterdir()) else []:
-        began = (run / "config.yaml").is_file() and version_of(run) is not None
-        if began and not read_run(run).finished:
-            kept = (run / "checkpoints").is_dir()
-            if kept or not any((run / name).exists() for name in ("metrics.json", "predictions.csv")):
-                yield run
+def _goes_on(run: Path) -> bool:
+    """Whether it is an unfinished fit.
+
+    Other commands keep no checkpoints in their directory, and write their result at the end. A trial of a sweep is
+    never tested, so that one which was pruned or is complete would look unfinished.
+    """
+    began = (run / "config.yaml").is_file() and version_of(run) is not None
+    if not began or read_run(run).finished or "trial" in read_run(run).record:
+        return False
+    kept = (run / "checkpoints").is_dir()
+    return kept or not any((run / name).exists() for name in ("metrics.json", "predictions.csv"))

@@ -41,7 +41,7 @@ def progress(config: dict[str, Any]) -> list[Callback]:
 
 
 def give_checkpoints_a_folder(trainer: Trainer) -> Path | None:
-    """Without a logger there is no run directory, and checkpoints of all runs would lie in one folder.
+    """Give each run without a logger a folder of its own for checkpoints, as it has no run directory.
 
     Returns:
         The folder that they were given; None if none are kept, or only where the config says.

@@ -10,7 +10,7 @@ _OF_BASE = ("reconstruction", "kmeans", "alarm5", "fixed")
 
 
 def not_there(key: str, value: Any, where: str, names: dict[str, set[str] | None]) -> str:
-    """What a setting leaves without a class though none was given before, as a complaint; empty if nothing.
+    """The complaint about a score or threshold that has a class neither here nor in a config before; empty if none.
 
     Args:
         key: dotted, without ``init_args``.

@@ -44,11 +44,11 @@ def why_not_built(error: BaseException, config: Mapping[str, Any], built: bool) 
         return "the configuration is nested too deeply"
     if not built and isinstance(error, OSError) and error.filename is None:
         return f"a file that an option names cannot be read: {error.strerror or error}"
-    for empty in _nulls(config) if any("NoneType" in text for text in texts) else ():
+    if any("NoneType" in text for text in texts) and (empty := next(iter(_nulls(config)), None)):
         return empty
     if isinstance(error, UserError):
         return ""
-    for key in _unions(config):
+    if key := next(iter(_unions(config)), None):
         return f"{key}: expected a class, such as package.module.Class, got keys and values without its class_path"
     text = " ".join(texts[0].split())
     raised_by = Path(traceback.extract_tb(error.__traceback__)[-1].filename)

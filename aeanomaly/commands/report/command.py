@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from aeanomaly.commands.comparison.cells import columns_of
 from aeanomaly.commands.comparison.table import compare_runs
-from aeanomaly.commands.parser import CommandParser
+from aeanomaly.commands.parser import CommandParser, count_from_zero
 from aeanomaly.errors import UserError
 from aeanomaly.page.choice import IMAGES
 from aeanomaly.runs.files import write_whole
@@ -33,12 +32,6 @@ examples:
 """
 
 
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise argparse.ArgumentTypeError(f"expected a number of images, got {text!r}")
-    return int(text)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The options of ``report``. Its errors are raised as `UserError`."""
     parser = CommandParser("report", _DESCRIPTION, _EXAMPLES, "RUN [RUN ...] [options]")
@@ -48,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--images",
-        type=_count,
+        type=count_from_zero,
         default=IMAGES,
         metavar="N",
         help=f"test images shown of each run at most (default: {IMAGES}); 0 for no pictures",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aeanomaly.commands.fit.early import refuse_early
-from aeanomaly.commands.parser import CommandParser
+from aeanomaly.commands.parser import CommandParser, count
 from aeanomaly.commands.sweep.plan import read_plan
 from aeanomaly.errors import UserError
 
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--config", required=True, action="append", metavar="FILE", help="the sweep; see configs/sweep/"
     )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: lightning_logs/sweep_<name of the study>")
-    parser.add_argument("--trials", type=int, metavar="N", help="instead of the number in FILE")
+    parser.add_argument("--trials", type=count, metavar="N", help="instead of the number in FILE")
     return parser
 
 
@@ -56,8 +56,6 @@ def main(options: Sequence[str]) -> int:
         UserError: for a mistake in the file or the options, before the first trial; or if no trial could be completed.
     """
     args, extra = build_parser().parse_known_args(list(options))
-    if args.trials is not None and args.trials < 1:
-        raise UserError(f"sweep: --trials must be at least 1, got {args.trials}")
     if len(args.config) > 1:
         raise UserError("sweep takes one --config; the config files of its trials are listed in it, under base")
     plan = read_plan(Path(args.config[0]), args.out, args.trials, extra)

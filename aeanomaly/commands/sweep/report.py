@@ -76,7 +76,7 @@ def _table(best: Sequence[FrozenTrial]) -> Table:
 
 def _write_best(plan: Plan, best: FrozenTrial, root: str | None) -> Path:
     """Write the best trial's complete config, for a run outside the sweep's folder."""
-    config = read_config(plan.trial_folder(best.number) / LOGS / "version_0" / "config.yaml")
+    config = read_config(plan.trial_folder(best.number) / LOGS / "version_0" / "config.yaml", f"trial {best.number}")
     config["trainer"]["default_root_dir"] = root
     comment = [
         f"# Trial {best.number} of the study {plan.study}: the lowest val/loss of normal images, {best.value:.6g}.",

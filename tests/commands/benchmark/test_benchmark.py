@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from sklearn.metrics import roc_auc_score
 
 from aeanomaly.commands.benchmark.execute import threads_of_each
 from aeanomaly.commands.main import main
-from tests.commands.benchmark.small_grid import rows_of, words, write_grid
+from tests.commands.benchmark.small_grid import CALLBACKS, rows_of, words, write_grid
 
 
 def test_results_have_a_row_for_each_cell_and_score(uninterrupted: Path) -> None:
@@ -54,6 +56,9 @@ def test_dry_run_only_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(words(tmp_path, "out", "--dry-run")) == 0
     shown = capsys.readouterr().out
     assert shown.count("to run") == 4
+    fit = next(line.partition(": fit ")[2] for line in shown.splitlines() if "to run" in line)  # as for a shell
+    options = dict(word.removeprefix("--").partition("=")[::2] for word in shlex.split(fit) if "=" in word)
+    assert yaml.safe_load(options["trainer.callbacks"]) == CALLBACKS
     assert not (tmp_path / "out").exists()
 
 

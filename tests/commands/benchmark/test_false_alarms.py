@@ -38,6 +38,16 @@ def test_cells_count_as_above_where_the_exact_interval_does_not_reach_the_promis
     }
 
 
+def test_development_images_have_rows_of_their_own() -> None:
+    chosen = row(0, 30)
+    chosen.run.record["test_on"] = "development"
+    found = section(summary_md(grid(promises={"alarm5": 0.05}), [row(0, 20), chosen], {}), "False alarms")
+    assert {line: cells[2] for line, cells in found.items()} == {
+        "m kmeans": f"{20 / COUNT:.4f}",
+        "m kmeans (development)": f"{30 / COUNT:.4f}",
+    }
+
+
 @pytest.mark.parametrize("promises", [None, {}, {"alarm7": 0.07}])
 def test_without_a_promise_there_is_no_table(promises: dict[str, float] | None) -> None:
     assert "False alarms" not in summary_md(grid(promises=promises), [row(0, 3)], {})

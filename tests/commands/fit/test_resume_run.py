@@ -112,6 +112,14 @@ def test_mistakes(
     run.mkdir(parents=True)
     assert "has no config.yaml" in error("--resume", str(run))
     assert "there is no unfinished run in" in error("--resume")
+    for deeper in ("sweep_dense/trial_001", "benchmark_small/cells/dense-class0-seed1"):  # those go on by their command
+        other = tmp_path / "lightning_logs" / deeper / "lightning_logs" / "version_4"
+        (other / "checkpoints").mkdir(parents=True)
+        shutil.copy(uninterrupted / "config.yaml", other)
+    trial = tmp_path / "lightning_logs" / "version_5"
+    shutil.copytree(other, trial)
+    (trial / "metrics.json").write_text('{"trial": "pruned"}')
+    assert "there is no unfinished run in" in error("--resume")
     shutil.copy(uninterrupted / "config.yaml", run)
     with FileLock(run / ".lock"):
         assert "another process is at work in lightning_logs/version_3" in error("--resume")

@@ -97,7 +97,7 @@ def test_a_cell_of_a_benchmark_has_none(tmp_path: Path) -> None:
         (["nowhere"], "there is no run or folder 'nowhere'"),
         ([], "required"),
         (["untested"], "no run in untested was tested"),
-        (["run", "--images", "many"], "expected a number of images, got 'many'"),
+        (["run", "--images", "many"], "expected a number from 0 to 999,999,999, got 'many'"),
         (["run", "--out", "untested"], "that is a folder"),
         (["run", "--out", "run.pdf"], "--out must end in .html, which is what is written, got 'run.pdf'"),
     ],

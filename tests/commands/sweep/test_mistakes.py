@@ -72,7 +72,7 @@ def test_mistakes_are_one_line_before_the_first_trial(
     [
         ([], "sweep: the following arguments are required: --config"),
         (["--config", "nowhere.yaml"], "there is no file 'nowhere.yaml'"),
-        (["--config", "{}", "--trials", "0"], "--trials must be at least 1, got 0"),
+        (["--config", "{}", "--trials", "0"], "--trials: expected a number from 1 to 999,999,999, got '0'"),
         (["--config", "{}", "--monitor", "val/auroc/kmeans"], "--monitor"),
         (["--config", "{}", "--trial", "3"], "there is no option --trial; did you mean 'trials'?"),
         (["--config", "{}", "--trainer.max_epoch", "3"], "no option --trainer.max_epoch; did you mean 'max_epochs'?"),
