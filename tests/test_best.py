@@ -15,13 +15,15 @@ from tests.textures import KINDS, textures
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("normal", "images", "channels", "side"), [("blotches", 100, 1, 64), ("grain", 50, 3, 128)])
+@pytest.mark.parametrize("normal", KINDS)
+@pytest.mark.parametrize(("images", "channels", "side"), [(100, 1, 64), (50, 3, 128)], ids=["grey", "colour"])
 def test_every_other_kind_of_surface_is_found(
     normal: str, images: int, channels: int, side: int, tmp_path: Path
 ) -> None:
     """One class is normal. With blotches the net's layers alone take grain for normal; the fusion must not.
 
-    A hundredth of the steps, for time; it holds with half of them, too.
+    Grain without scratches is no anomaly where grain with scratches is normal: it has nothing that the other lacks, and
+    is not asked for there. A hundredth of the steps, for time; it holds with half of them, too.
     """
     kinds = list(KINDS)
     wanted = kinds.index(normal)
@@ -49,7 +51,7 @@ def test_every_other_kind_of_surface_is_found(
     with (tmp_path / "lightning_logs" / "version_0" / "test_scores.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     for number, kind in enumerate(kinds):
-        if number != wanted:
+        if number != wanted and (normal, kind) != ("scratches", "grain"):
             both = [row for row in rows if int(row["class"]) in (number, wanted)]
             area = roc_auc_score([int(row["class"]) == number for row in both], [float(row["fusion"]) for row in both])
             assert area >= 0.95, kind
