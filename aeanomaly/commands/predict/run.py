@@ -55,37 +55,18 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
         choose_score(detector, args.score)
         choose_threshold(detector, args.threshold)
         heat_maps = _heat_maps(args.heatmaps, detector, listing)
-        judge = heat_maps.judge_and_draw if heat_maps else lambda names, images: detector.judge_batch(images)
-        names, version, read, count = _source(listing, detector)
+        source = _source(listing, detector)
         cell = harmless if args.out.suffix == ".csv" else str
         # Whatever makes a row another one, were it written anew.
         origin = [os.path.abspath(checkpoint), version_of_net, *listing.words]  # noqa: PTH100 - links are not followed
         origin += [f"heat maps in {heat_maps.folder}"] if heat_maps else []  # no row of a picture that has none
-        there = ((cell(name), version(name)) for name in names()) if args.resume else None
+        there = ((cell(name), source.version(name)) for name in source.names()) if args.resume else None
         table = ResultFile(args.out, columns(detector), origin, there)
         kept = table.count
         if args.resume and not kept:
             print(f"Nothing to resume: no rows of these pictures and this checkpoint wait for {args.out}", flush=True)
-        todo = (name for name in names() if cell(name) not in table.done)
-        skipped = 0
         try:
-            with _bar() as bar, closing(ahead(read, todo, 2 * detector.batch_size)) as decoded:
-                task = bar.add_task("scored", total=count, completed=kept)
-                while piece := list(islice(decoded, detector.batch_size)):
-                    for picture in piece:
-                        if picture.reason and args.on_error == "stop":
-                            raise UserError(f"{picture.reason}; --on-error skip passes over it")
-                        if picture.reason:
-                            skipped += 1
-                            bar.console.print(f"skipped: {picture.reason}", soft_wrap=True)
-                    whole = [(name, version, pixels) for name, version, pixels, _ in piece if pixels is not None]
-                    if whole:
-                        paths, versions, pixels = zip(*whole, strict=True)
-                        judged = judge(paths, together(list(pixels)))
-                        table.add(list(zip(map(cell, paths), *cells(judged), versions, strict=True)))
-                    bar.advance(task, len(piece))
-            if not table.count:
-                raise UserError(f"none of the {count:,} pictures can be read")
+            skipped = _score_all(source, detector, heat_maps, table, cell, args.on_error == "stop")
             said = heat_maps.said() if heat_maps else []
             if args.false_discovery_rate is not None:
                 said.append(add_discoveries(table, detector, args.false_discovery_rate))
@@ -109,6 +90,46 @@ def predict(checkpoint: Path, listing: Listing, args: argparse.Namespace) -> Non
         for line in said:
             print(line)
         print(f"Checkpoint: {checkpoint}\nWritten: {args.out}")
+
+
+def _score_all(
+    source: _Source,
+    detector: AnomalyDetector,
+    heat_maps: HeatMapFiles | None,
+    table: ResultFile,
+    cell: Callable[[str], str],
+    stop: bool,
+) -> int:
+    """Add a row for each picture that is not in the table yet; the number of those that cannot be read.
+
+    Args:
+        cell: makes the first column of the name of a picture.
+        stop: whether the first that cannot be read ends it.
+
+    Raises:
+        UserError: for such a picture, or if none can be read.
+    """
+    judge = heat_maps.judge_and_draw if heat_maps else lambda names, images: detector.judge_batch(images)
+    todo = (name for name in source.names() if cell(name) not in table.done)
+    skipped = 0
+    with _bar() as bar, closing(ahead(source.read, todo, 2 * detector.batch_size)) as decoded:
+        task = bar.add_task("scored", total=source.length, completed=table.count)
+        while piece := list(islice(decoded, detector.batch_size)):
+            for picture in piece:
+                if picture.reason and stop:
+                    raise UserError(f"{picture.reason}; --on-error skip passes over it")
+                if picture.reason:
+                    skipped += 1
+                    bar.console.print(f"skipped: {picture.reason}", soft_wrap=True)
+            whole = [(name, version, pixels) for name, version, pixels, _ in piece if pixels is not None]
+            if whole:
+                paths, versions, pixels = zip(*whole, strict=True)
+                judged = judge(paths, together(list(pixels)))
+                table.add(list(zip(map(cell, paths), *cells(judged), versions, strict=True)))
+            bar.advance(task, len(piece))
+    if not table.count:
+        raise UserError(f"none of the {source.length:,} pictures can be read")
+    return skipped
 
 
 def _heat_maps(folder: Path | None, detector: AnomalyDetector, listing: Listing) -> HeatMapFiles | None:
