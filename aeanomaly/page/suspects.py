@@ -11,8 +11,9 @@ A score that was fitted on the validation images themselves (`Score.fitted_on`) 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,6 +65,13 @@ class Suspects:
     left_out: list[str] = field(default_factory=list)
 
 
+class _Place(NamedTuple):
+    """Where an image is: among the training or the normal validation images, and its position there."""
+
+    trained_on: bool
+    position: int
+
+
 def find_suspects(detector: Detector, data: Any, count: int, device: torch.device) -> Suspects:
     """The ``count`` most suspicious images by each score, of an `OneClassDataModule` that is set up.
 
@@ -74,42 +82,57 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
     how, trained = ways(detector), len(data.split.train)
     if trained <= _MOST_TRAINING_IMAGES:
         others = unseen(detector, data.train_in_order_dataloader().dataset, data.eval_batch_size, device)
-    # Where in `images`, by whether it was trained on, and position in its part.
-    places: dict[tuple[bool, int], int] = {}
+    numbers: dict[_Place, int] = {}  # of the images to be shown
     for name, scores in held_out.items():
-        images = [(False, position) for position in range(len(scores))]
-        if name in others.scores:
-            images += [(True, position) for position in range(len(others.scores[name]))]
-            scores = torch.cat([scores, others.scores[name]])
-        worst = scores.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)[:count]
-        worst = worst[scores[worst].isfinite()]
-        pairs = zip(worst.tolist(), scores[worst].tolist(), strict=True)
-        found.ranking[name] = [(places.setdefault(images[row], len(places)), score) for row, score in pairs]
-        found.looked_at[name] = len(scores)
-        found.notes[name] = _note(detector, name, how[name] if name in others.scores else "")
+        more = others.scores.get(name)
+        worst = _most_suspicious(scores, more, count)
+        found.ranking[name] = [(numbers.setdefault(place, len(numbers)), score) for place, score in worst]
+        found.looked_at[name] = len(scores) + (0 if more is None else len(more))
+        found.notes[name] = _note(detector, name, "" if more is None else how[name])
         if name in how and trained > _MOST_TRAINING_IMAGES:
             found.notes[name] += f" None of the {trained:,} training images was judged: only up to "
             found.notes[name] += f"{_MOST_TRAINING_IMAGES:,} are, since it takes another pass over them."
-    shown: dict[tuple[bool, int], Suspect] = {}
+    shown = _shown(detector, others, data, list(numbers), device)
+    found.images = [shown[place] for place in numbers]
+    found.left_out = list(filter(None, map(data.exclude_line, data.paths.get("left_out", ()))))
+    return found
+
+
+def _most_suspicious(held_out: Tensor, trained_on: Tensor | None, count: int) -> list[tuple[_Place, float]]:
+    """The images with the highest finite scores, the highest first."""
+    places = [_Place(False, position) for position in range(len(held_out))]
+    scores = held_out
+    if trained_on is not None:
+        places += [_Place(True, position) for position in range(len(trained_on))]
+        scores = torch.cat([held_out, trained_on])
+    worst = scores.nan_to_num(nan=-torch.inf).argsort(descending=True, stable=True)[:count]
+    worst = worst[scores[worst].isfinite()]
+    return [(places[row], score) for row, score in zip(worst.tolist(), scores[worst].tolist(), strict=True)]
+
+
+def _shown(
+    detector: Detector, others: Unseen, data: Any, places: Sequence[_Place], device: torch.device
+) -> dict[_Place, Suspect]:
+    """What the page has of the images, those that were trained on as judged by the others."""
+    shown: dict[_Place, Suspect] = {}
     for trained_on, part, loader, rows in (
         (False, "val", data.val_dataloader, data.split.val_normal),
         (True, "train", data.train_in_order_dataloader, data.split.train),
     ):
-        wanted = [position for kind, position in places if kind == trained_on]
-        if wanted:
-            table = loader().dataset
-            batch = table[torch.tensor(wanted, device=table.device)]
-            judge = others.judge(batch.index.to(device)) if trained_on else detector
-            pictures = pictures_of(judge, batch.image.to(device))
-            if trained_on:
-                _drop_maps_that_saw(judge, pictures)
-            for position, label, entry in zip(wanted, batch.label.tolist(), pictures, strict=True):
-                path = data.paths[part][position] if data.paths else None
-                line = data.exclude_line(path) if path is not None else None
-                shown[trained_on, position] = Suspect(int(rows[position]), label, path, trained_on, entry, line)
-    found.images = [shown[place] for place in places]
-    found.left_out = list(filter(None, map(data.exclude_line, data.paths.get("left_out", ()))))
-    return found
+        wanted = [place.position for place in places if place.trained_on == trained_on]
+        if not wanted:
+            continue
+        table = loader().dataset
+        batch = table[torch.tensor(wanted, device=table.device)]
+        judge = others.judge(batch.index.to(device)) if trained_on else detector
+        pictures = pictures_of(judge, batch.image.to(device))
+        if trained_on:
+            _drop_maps_that_saw(judge, pictures)
+        for position, label, entry in zip(wanted, batch.label.tolist(), pictures, strict=True):
+            path = data.paths[part][position] if data.paths else None
+            line = data.exclude_line(path) if path is not None else None
+            shown[_Place(trained_on, position)] = Suspect(int(rows[position]), label, path, trained_on, entry, line)
+    return shown
 
 
 def _held_out(detector: Detector, data: Any, device: torch.device) -> dict[str, Tensor]:
