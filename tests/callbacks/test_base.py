@@ -136,7 +136,11 @@ def test_the_grid_shows_class_and_scores_of_its_own_images(monkeypatch: pytest.M
     for rows in order.split(7):  # as in a pass of several devices, whose images do not come in order
         images = torch.rand(len(rows), 1, 8, 8, generator=torch.Generator().manual_seed(0))
         batch = Batch(images, given.label[rows], given.is_anomaly[rows], given.index[rows])
-        callback.on_test_batch_end(running, Evaluated(), Output(images.flatten(1), images, images), batch, 0)
+        callback.on_test_batch_end(running, Evaluated(), Output(images.flatten(1), 1 - images, images), batch, 0)
+    assert all(torch.equal(column.reconstruction, 1 - column.target) for column in callback._kept)
+    first = next(column for column in callback._kept if column.index == order[:7][~given.is_anomaly[order[:7]]][0])
+    drawn = torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(first.target, drawn[~given.is_anomaly[order[:7]]][0])
     callback.on_test_epoch_end(running, Evaluated())
     ((figure, tag, name),) = shown
     assert (tag, name) == ("test/reconstructions", "reconstructions")

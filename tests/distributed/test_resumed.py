@@ -37,6 +37,8 @@ def test_a_run_of_two_processes_resumed_within_an_epoch_ends_like_a_whole_one(tm
         assert [process.status for process in processes] == [0, 0], processes
         runs.append(state(tmp_path / name / "lightning_logs" / "version_0"))
     assert runs[0]["global_step"] == runs[1]["global_step"] == 10
+    first, second = torch.load(middle, weights_only=True)["random_state"]
+    assert not torch.equal(first, second)
     assert same(runs[0]["state_dict"], runs[1]["state_dict"])
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from aeanomaly.evaluation import pixel_metrics
 from aeanomaly.evaluation.pixel_metrics import PixelCounts, area, region_weights
 
 
@@ -23,6 +25,31 @@ def maps(of: Tensor, seed: int = 1, step: float = 0.0) -> Tensor:
     noise = torch.randn(of.shape, generator=torch.Generator().manual_seed(seed))
     values = noise + 0.8 * (of != 0)
     return (values / step).round() * step if step else values
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_counts_of_devices_with_bins_of_unequal_width_are_those_of_all(
+    first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Joined as two devices would, each of which calls `gathered` in turn with its rows before those of the other."""
+    of, parts = masks(8), [PixelCounts(50), PixelCounts(50)]
+    values = torch.cat([maps(of[:2], step=1.0), maps(of[2:], seed=2)])  # few values in one part, many in the other
+    for part, some in zip(parts, (slice(2), slice(2, None)), strict=True):
+        part.add(values[some], of[some])
+    assert parts[0]._left_out < parts[1]._left_out
+    whole = PixelCounts(50)
+    whole.add(values, of)
+    mine, other = parts[first], parts[1 - first]
+    left_out = max(part._left_out for part in parts)
+    of_other = iter([
+        torch.tensor([[other._left_out, int(other._finite)]]),
+        other._bins >> left_out - other._left_out,
+        other._counts,
+    ])  # fmt: skip
+    monkeypatch.setattr(pixel_metrics, "gather_rows", lambda rows, strategy: torch.cat([rows, next(of_other)]))
+    found = mine.gathered(SingleDeviceStrategy("cpu"))
+    assert torch.equal(found._bins, whole._bins)
+    torch.testing.assert_close(found._counts, whole._counts)
 
 
 def regions(mask: Tensor) -> list[set[tuple[int, int]]]:

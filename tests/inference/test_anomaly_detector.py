@@ -74,8 +74,9 @@ def test_what_load_takes(run_dir: Path) -> None:
         aeanomaly.load("a\0b")
 
 
-def test_a_score_made_of_others_is_the_main_one() -> None:
-    scores = {"one": ReconstructionError(), "both": Fusion(["one"]), "other": ReconstructionError()}
+def test_the_last_score_made_of_others_is_the_main_one() -> None:
+    scores = {"one": ReconstructionError(), "first": Fusion(["one"]), "both": Fusion(["one"])}
+    scores |= {"other": ReconstructionError()}
     detector = Detector(DenseAutoencoder((1, 8, 8), (24,), 3), scores, {})
     assert AnomalyDetector(detector, (1, 8, 8), device="cpu").main == "both"
 

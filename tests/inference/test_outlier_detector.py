@@ -65,9 +65,13 @@ def test_in_a_pipeline_and_a_search() -> None:
         {"outlierdetector__anomaly_score": ["ReconstructionError", "KNN"], "outlierdetector__steps": [5, 10]},
         scoring=lambda fitted, some, _=None: float(fitted.score_samples(some).mean()),
         cv=2,
+        error_score="raise",
     )
     search.fit(rows[:200])
-    assert set(search.predict(rows[:50])) <= {-1, 1}
+    assert len(set(search.cv_results_["mean_test_score"].tolist())) == 4  # every setting took effect
+    flagged = search.predict(np.concatenate([rows[:200], 1000 * rows[:20]]))
+    assert (flagged[:200] == 1).mean() > 0.5
+    assert (flagged[200:] == -1).any()
 
 
 def test_a_score_that_is_fitted_on_held_out_rows_is_calibrated_by_others() -> None:

@@ -121,6 +121,7 @@ def test_mistakes_are_named() -> None:
         ({"layers": ["flatten"]}, r"\['flatten'\] of resnet18 are no maps"),
         ({"layers": []}, "needs a layer"),
         ({"grid": 0}, "grid=0"),
+        ({"size": 0}, "size=0"),
     ):
         with pytest.raises(UserError, match=says):
             backbone(**options)

@@ -43,6 +43,21 @@ def test_mixed_precision_leaves_the_contrastive_term_as_it_is() -> None:
         assert torch.equal(nt_xent(rows, 0.3), expected)
 
 
+class Flipped(nn.Module):
+    """The second half of the batch, which has the second view of each image, mirrored."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2)
+        return torch.cat([first, second.flip(3)])
+
+
+def test_the_contrastive_term_compares_two_views_of_each_image_at_the_temperature() -> None:
+    net, x = small(views=[Flipped()], temperature=0.5).eval(), images()
+    terms, _ = net.training_loss(x)
+    rows = net.head(net.encode(torch.cat([x, x.flip(3)])))
+    assert float(terms["contrastive"].detach()) == pytest.approx(float(nt_xent(rows, 0.5).detach()), rel=1e-5)
+
+
 def test_the_reconstruction_term_is_the_weighted_distance_of_directions() -> None:
     net = small(views=[], reconstruction=4.0).eval()
     terms, output = net.training_loss(images())
@@ -111,5 +126,6 @@ def test_a_checkpoint_can_say_how_it_is_made() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(UserError, match="temperature=0"):
-        small(temperature=0)
+    for options, says in (({"temperature": 0}, "temperature=0"), ({"reconstruction": -1}, "reconstruction=-1")):
+        with pytest.raises(UserError, match=says):
+            small(**options)

@@ -104,7 +104,8 @@ def test_reduced_precision_around_it_changes_nothing() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(UserError, match="grid=0"):
-        OrientedGradients(grid=0)
+    for options, says in (({"grid": 0}, "grid=0"), ({"intensity": -1}, "intensity=-1")):
+        with pytest.raises(UserError, match=says):
+            OrientedGradients(**options)
     with pytest.raises(UserError, match=r"images of \[6, 28\] pixels are too small"):
         OrientedGradients()(images(1, 1, 6, 28))

@@ -150,15 +150,22 @@ def test_strokes_are_those_of_scipy_in_their_shares() -> None:
 
 
 def test_a_gain_is_a_factor_within_bounds() -> None:
-    x = images() / 3
-    factors = (Gain(0.2)(x) / x.clamp_min(1e-6)).flatten(1)
+    x = 0.1 + images(300) / 4
+    factors = (Gain(0.2)(x) / x).flatten(1)
     assert (factors.amax(1) - factors.amin(1)).max() < 1e-3
     assert factors.log().abs().max() <= 0.2001
+    assert factors[:, 0].log().min() < -0.19  # and uses the room both ways
+    assert factors[:, 0].log().max() > 0.19
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
-    [(lambda: Geometry(shift=-1), "shift=-1"), (lambda: Strokes(side=2), "side=2"), (lambda: Gain(-1), "-1")],
+    [
+        (lambda: Geometry(shift=-1), "shift=-1"),
+        (lambda: Strokes(side=2), "side=2"),
+        (lambda: Strokes(share=2), "share=2"),
+        (lambda: Gain(-1), "-1"),
+    ],
 )
 def test_mistakes_are_named(make: object, says: str) -> None:
     with pytest.raises(UserError, match=says):

@@ -52,6 +52,7 @@ def test_a_bank_may_be_a_draw() -> None:
     expected = -SklearnDensity(bandwidth=1.0).fit(bank.double().numpy()).score_samples(new.code.double().numpy())
     np.testing.assert_allclose(score(new), expected, rtol=1e-3)
     assert torch.equal(score(new), fitted(KernelDensity(1.0, max_codes=50), code)(new))
+    assert not torch.equal(score(new), fitted(KernelDensity(1.0, max_codes=50, random_state=1), code)(new))
 
 
 def test_a_given_bandwidth_needs_one_code_only() -> None:

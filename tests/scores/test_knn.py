@@ -69,10 +69,21 @@ def test_a_bank_that_is_a_part_is_of_its_size_and_repeats(bank: Any) -> None:
     assert first.shape == (40, 12)
     assert torch.equal(first, second)
     assert len(fitted(rows(30), bank=bank, size=40).bank) == 30
-    if bank == "random":
+    assert not torch.equal(first, fitted(rows(400), bank=bank, size=40, random_state=1).bank)
+    torch.testing.assert_close(first.norm(dim=1), torch.ones(40))
+    if bank != "kmeans":
         whole = torch.nn.functional.normalize(rows(400), dim=1)
         assert all((row == whole).all(1).any() for row in first)
-        assert not torch.equal(first, fitted(rows(400), bank=bank, size=40, random_state=1).bank)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("bank", ["random", "kmeans", "coreset"])
+def test_distances_to_a_part_are_those_of_scikit_learn(bank: Any, metric: Any) -> None:
+    score, new = fitted(rows(400), bank=bank, size=40, metric=metric), rows(50, seed=1)
+    reference = NearestNeighbors(n_neighbors=5, metric=metric, algorithm="brute").fit(
+        (score.bank + score.centre).numpy()
+    )
+    np.testing.assert_allclose(score(output(new)), reference.kneighbors(new.numpy())[0].mean(1), rtol=1e-3, atol=1e-5)
 
 
 def test_a_core_set_is_the_greedy_choice_of_the_farthest() -> None:

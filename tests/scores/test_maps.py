@@ -142,6 +142,19 @@ class FlatError(ReconstructionError):
         return self(output)
 
 
+class ColumnError(ReconstructionError):
+    """A column in place of one number for each image."""
+
+    def forward(self, output: Output) -> Tensor:
+        return super().forward(output).unsqueeze(1)
+
+
+def test_a_score_of_a_wrong_shape_is_refused() -> None:
+    images = torch.zeros(3, 1, 4, 4)
+    with pytest.raises(UserError, match=r"ColumnError must return one number per image, got shape \(3, 1\)"):
+        ColumnError().score(Output(images, images, images))
+
+
 def test_a_map_of_a_wrong_shape_is_refused() -> None:
     images = torch.zeros(3, 1, 4, 4)
     with pytest.raises(UserError, match=r"score FlatError must return one map \(h, w\) per image, got shape \(3,\)"):

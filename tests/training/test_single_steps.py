@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import lightning as L
@@ -78,6 +79,7 @@ def test_options_about_single_steps_make_every_step_a_call(options: dict[str, An
         LambdaCallback(on_train_batch_end=print),
         LearningRateMonitor("step"),
         ModelCheckpoint(every_n_train_steps=5),
+        ModelCheckpoint(train_time_interval=timedelta(minutes=1)),
         GradientAccumulationScheduler({1: 2}),
     ],
     ids=lambda callback: type(callback).__name__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import LambdaCallback, StochasticWeightAveraging
 from lightning.pytorch.cli import ReduceLROnPlateau
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
 from aeanomaly.commands.main import main
@@ -77,6 +79,34 @@ def test_each_term_of_a_loss_is_logged_and_their_sum_is_trained_on(size: int, fi
     assert loss == pytest.approx([sum(parts) for parts in zip(*terms, strict=True)], rel=1e-6)
     assert min(terms[1]) > 0
     assert [step for step, _ in points["train/size"]] == list(range(4, 74, 5))
+
+
+class Recorded(LitAutoencoder):
+    """Keeps the loss of each step as the net has it."""
+
+    def __init__(self) -> None:
+        super().__init__(TwoTerms((1, 8, 8), (24,), 4))
+        self.running: list[float] = []
+
+    def on_before_backward(self, loss: Tensor) -> None:
+        self.running.append(loss.item())
+
+
+def test_the_logged_losses_are_the_means_of_steps_and_of_normal_validation_images(tmp_path: Path) -> None:
+    module, data = Recorded(), make_data()
+    logger = CSVLogger(tmp_path)
+    trainer = make_trainer([], max_epochs=1, logger=logger, log_every_n_steps=5)
+    trainer.fit(module, data)
+    with Path(logger.log_dir, "metrics.csv").open() as stream:
+        logged = {int(row["step"]): float(row["train/loss"]) for row in csv.DictReader(stream) if row["train/loss"]}
+    assert list(logged) == [4, 9, 14, 19, 24, 29, 34]
+    for step, value in logged.items():
+        assert value == pytest.approx(sum(module.running[step - 4 : step + 1]) / 5, rel=1e-5)
+    net, normal = module.net.eval(), data.val_dataloader().dataset
+    batch = normal[(~normal.is_anomaly).nonzero().flatten()]
+    with torch.no_grad():
+        expected = sum(term.item() for term in net.training_loss(batch.image)[0].values())
+    assert trainer.callback_metrics["val/loss"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_frozen_parameters_are_not_given_to_the_optimiser() -> None:
