@@ -32,6 +32,24 @@ def test_any_size_comes_back_as_it_was(shape: tuple[int, int, int], upsampling: 
         assert list(output.features) == ["layer1", "layer2", "layer3"]
 
 
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_maps_are_enlarged_as_torch_interpolates(upsampling: Any) -> None:
+    net = ConvolutionalAutoencoder((2, 9, 8), (3,), None, batch_norm=False, upsampling=upsampling)
+    code = torch.rand(1, 3, 5, 4)
+    maps = net.decoder[0](code).relu()
+    enlarged = nn.functional.interpolate(maps, (9, 8), mode=upsampling)
+    layer = net.decoder[-1][0][-1]
+    expected = nn.functional.conv2d(enlarged, layer.weight, layer.bias, padding=1).sigmoid()
+    torch.testing.assert_close(net.decode(code), expected)
+
+
+def test_the_activation_that_is_given_stands_after_every_layer() -> None:
+    net = ConvolutionalAutoencoder((1, 8, 8), (3, 4), 5, residual_blocks=1, activation=nn.ELU)
+    kinds = [type(module) for module in net.modules()]
+    assert nn.ReLU not in kinds
+    assert kinds.count(nn.ELU) == 2 * (1 + 2) + 2 * 2 + 2  # stages and their blocks, blocks back, tail and inner stage
+
+
 @pytest.mark.parametrize("sides", [(7, 6), (8, 9)])
 def test_a_stage_is_a_strided_convolution_and_the_decoder_its_mirror(sides: tuple[int, int]) -> None:
     net = ConvolutionalAutoencoder((2, *sides), (3,), None, batch_norm=False)

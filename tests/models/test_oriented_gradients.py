@@ -28,23 +28,24 @@ def windows(size: int, grid: int) -> NDArray[np.float64]:
     return np.array(rows)
 
 
-def energies(image: NDArray[np.float64], grid: int) -> list[NDArray[np.float64]]:
+def energies(image: NDArray[np.float64], grid: int, orientations: int = 8) -> list[NDArray[np.float64]]:
     """The formula of the docstring for an image of one colour, with scipy's Sobel filter."""
     across, down = (ndimage.sobel(image, axis=axis, mode="nearest") / 8 for axis in (1, 0))
     rows, columns = windows(image.shape[0], grid), windows(image.shape[1], grid)
     found = []
-    for number in range(8):
-        angle = 2 * math.pi * number / 8
+    for number in range(orientations):
+        angle = 2 * math.pi * number / orientations
         along = np.maximum(-across * math.cos(angle) - down * math.sin(angle), 0)
         energy = along**4 / (across**2 + down**2 + 1e-8) ** 1.5
         found.append(np.sqrt(rows @ energy @ columns.T + 1e-8))
     return found
 
 
-def test_one_scale_is_the_formula_written_out() -> None:
+@pytest.mark.parametrize(("orientations", "grid"), [(8, 9), (5, 4)])
+def test_one_scale_is_the_formula_written_out(orientations: int, grid: int) -> None:
     image = images(1, 1, 28, 20)
-    found = OrientedGradients(scales=[1], intensity=0)(image)
-    expected = np.stack(energies(image[0, 0].double().numpy(), 9))
+    found = OrientedGradients(orientations, scales=[1], grid=grid, intensity=0)(image)
+    expected = np.stack(energies(image[0, 0].double().numpy(), grid, orientations))
     np.testing.assert_allclose(found[0], expected, rtol=2e-4, atol=2e-5)
 
 
