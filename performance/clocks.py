@@ -97,7 +97,7 @@ class Ledger(L.Callback):
         if self._wrapped:
             return
         self._wrapped = True
-        hooks = [name for name in vars(L.Callback) if name.startswith("on_")]
+        hooks = [name for name in vars(L.Callback) if name.startswith("on_") or name == "teardown"]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if callback is self:
                 continue
@@ -133,6 +133,11 @@ class Ledger(L.Callback):
         self._give("test pass")
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write."""
-        self._give("")
-        Path(self.path).write_text(json.dumps(self._booked))
+        """On to the end, where the page is made."""
+        self._give("rest")
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Write, once the callbacks before have ended."""
+        if stage == "test":
+            self._give("")
+            Path(self.path).write_text(json.dumps(self._booked))

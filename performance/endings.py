@@ -39,7 +39,7 @@ def weights(checkpoint: Path) -> dict[str, Any]:
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    """Whether two states are equal, bit for bit."""
+    """Whether two states are equal, bit for bit but for NaN, which counts as 0."""
     return one.keys() == other.keys() and all(
         torch.equal(one[name].nan_to_num(), other[name].nan_to_num()) for name in one
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,7 +52,8 @@ def killed_processes(tries: Tries) -> list[Fault]:
             if not over(process, moment):
                 victims += children(process.pid)  # none where the second has done its part and ended
                 for child in victims:
-                    os.kill(child, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):  # it may end at this moment
+                        os.kill(child, signal.SIGKILL)
 
         one_fit(words, second, alone, tries, kill_second, (0, 2, -9), done_to=victims)
     return [first, second]

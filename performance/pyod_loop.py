@@ -1,4 +1,4 @@
-"""PyOD's AutoEncoder (https://pyod.readthedocs.io), which the extra `bench` installs."""
+"""PyOD's AutoEncoder (https://pyod.readthedocs.io), which the extra `performance` installs."""
 
 from __future__ import annotations
 

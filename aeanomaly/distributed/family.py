@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+from multiprocessing.process import BaseProcess
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
@@ -56,6 +57,11 @@ def ending(leaving: SystemExit, trainer: Trainer | None) -> BaseException:
 
 def _end_children(trainer: Trainer) -> None:
     for child in getattr(trainer.strategy.launcher, "procs", ()):  # Lightning's public list of what it has started
+        if isinstance(child, BaseProcess):  # of the strategies that spawn or fork
+            child.join(_GRACE)
+            if child.is_alive():
+                child.kill()
+            continue
         try:
             child.wait(_GRACE)
         except subprocess.TimeoutExpired:

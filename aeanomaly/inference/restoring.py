@@ -17,13 +17,11 @@ from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.runs.checkpoints import read_checkpoint
 from aeanomaly.runs.finding import find_checkpoint
+from aeanomaly.scores.estimator import PACKAGES
 from aeanomaly.training.module import LitAutoencoder
 
 TRUSTED = ("aeanomaly", "torch", "torchvision", "lightning")
 _PARTS = ("net", "scores", "thresholds")  # what judges; how it was trained is left alone
-# Where a configuration names what is to be imported. `estimator` is an argument of `aeanomaly.scores.estimator`, to
-# jsonargparse a mere string; whatever else has a class or a function for its type is watched by jsonargparse.
-_IMPORTED = ("class_path", "estimator")
 # What a part complains of by, that a checkpoint of others describes wrongly or larger than memory.
 _UNBUILDABLE = (TypeError, ValueError, RuntimeError, AttributeError, OverflowError, MemoryError)
 _LONGEST = 100_000  # pixels of a side, or features of a row
@@ -61,9 +59,6 @@ def restore(path: Path, allow_import: Sequence[str] = ()) -> Restored:
     for name in allow_import:
         if not all(part.isidentifier() for part in name.split(".")) or name.partition(".")[0] == "jsonargparse":
             raise UserError(f"--allow-import takes the name of a package or module, got {name!r}")
-    for name in _imported(described):
-        if not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed):
-            raise _refusal(path, name)
     module = _built(path, described, allowed)
     try:
         module.load_state_dict(content["state_dict"])
@@ -87,18 +82,6 @@ def restore(path: Path, allow_import: Sequence[str] = ()) -> Restored:
     return Restored(detector, shape, images)
 
 
-def _imported(value: Any, key: str = "") -> Iterator[str]:
-    """Every import path in a configuration, however deep."""
-    if isinstance(value, dict):
-        for inner, item in value.items():
-            yield from _imported(item, inner)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _imported(item, key)
-    elif key in _IMPORTED:
-        yield str(value)
-
-
 def _refusal(path: Path, name: str) -> UserError:
     package = name.partition(".")[0]
     return UserError(
@@ -110,7 +93,7 @@ def _refusal(path: Path, name: str) -> UserError:
 def _built(path: Path, described: dict[str, Any], allowed: Sequence[str]) -> LitAutoencoder:
     try:
         # Weights are about to be loaded: the caller's random numbers go on as if none had been drawn for them.
-        with _imports_from(allowed), torch.random.fork_rng(devices=[]):
+        with imports_from(allowed), torch.random.fork_rng(devices=[]):
             return instantiate_module(LitAutoencoder, described)
     except (ArgumentError, UserError, ImportError, *_UNBUILDABLE) as error:
         denied = re.search(r"Importing '([\w.]+)' is not allowed", str(error))
@@ -130,10 +113,18 @@ def _reason(error: BaseException | None) -> str:
 
 
 @contextmanager
-def _imports_from(allowed: Sequence[str]) -> Iterator[None]:
-    """Have jsonargparse import from these packages only, whatever name they go by elsewhere (``torch.os.system``)."""
+def imports_from(allowed: Sequence[str]) -> Iterator[None]:
+    """Have a description import from these packages only, whatever name they go by elsewhere (``torch.os.system``).
+
+    What has a class or a function for its type is imported by jsonargparse, wherever and in whatever way it is written.
+    The one thing that is not is the ``estimator`` of `aeanomaly.scores.estimator`, to jsonargparse a mere string.
+    """
     # Its settings are public but there is no public way back from them, and what else is parsed in this process is not
     # for us to forbid.
-    with mock.patch.dict("jsonargparse._common.parsing_settings"):
-        set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(allowed))
-        yield
+    token = PACKAGES.set(tuple(allowed))
+    try:
+        with mock.patch.dict("jsonargparse._common.parsing_settings"):
+            set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(allowed))
+            yield
+    finally:
+        PACKAGES.reset(token)

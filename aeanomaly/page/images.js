@@ -72,7 +72,7 @@ function showSuspects() {
   byId("suspects-part").hidden = !ranking.length;
   if (!ranking.length) return;
   byId("suspects-said").textContent =
-    `The ${ranking.length} highest ${score} scores among ${whole(run.looked_at[score])} normal images that were kept apart from what judges them. ${run.notes[score]} If one of them is not normal, take it out of the training data${run.suspects[0].line ? ": tick it, save the list, and train again with --data.exclude exclude.txt" : ""}.`;
+    `The ${ranking.length} highest ${score} scores among ${whole(run.looked_at[score])} normal images. ${run.notes[score]} If one of them is not normal, take it out of the training data${run.suspects[0].line ? ": tick it, save the list, and train again with --data.exclude exclude.txt" : ""}.`;
   byId("suspects").classList.toggle("few", Object.keys(run.suspects[0].pictures).length < 2);
   byId("suspects").replaceChildren(
     ...ranking.map(([place, value]) => {

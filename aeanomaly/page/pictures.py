@@ -50,7 +50,7 @@ def pictures_of(detector: Detector, images: Tensor) -> list[Pictures]:
     """
     if images.shape[1] not in (1, 3):
         return [{} for _ in images]
-    output = detector.complete(detector.net(images))
+    output = detector.output(images)
     pictures: list[Pictures] = [{"input": _photograph(image)} for image in images]
     levels = {f"map:{name}": places for name, places in _heat(detector, output, images.shape[-2:]).items()}
     if output.target.shape == images.shape and output.reconstruction.shape == images.shape:

@@ -78,10 +78,12 @@ def find_suspects(detector: Detector, data: Any, count: int, device: torch.devic
     The detector is in evaluation mode.
     """
     found = Suspects()
-    held_out, others = _held_out(detector, data, device), Unseen(detector, {}, {})
     how, trained = ways(detector), len(data.split.train)
+    # Of all devices together, of which one is at work here.
+    size = max(1, data.eval_batch_size // getattr(getattr(data, "trainer", None), "world_size", 1))
+    held_out, others = _held_out(detector, data, size, device), Unseen(detector, {}, {})
     if trained <= _MOST_TRAINING_IMAGES:
-        others = unseen(detector, data.train_in_order_dataloader().dataset, data.eval_batch_size, device)
+        others = unseen(detector, data.train_in_order_dataloader().dataset, size, device)
     numbers: dict[_Place, int] = {}  # of the images to be shown
     for name, scores in held_out.items():
         more = others.scores.get(name)
@@ -135,10 +137,10 @@ def _shown(
     return shown
 
 
-def _held_out(detector: Detector, data: Any, device: torch.device) -> dict[str, Tensor]:
+def _held_out(detector: Detector, data: Any, size: int, device: torch.device) -> dict[str, Tensor]:
     """(n,) scores of the normal validation images, which come first in their table, by name."""
     pieces: dict[str, list[Tensor]] = {}
-    for batch in batches(data.val_dataloader().dataset, len(data.split.val_normal), data.eval_batch_size):
+    for batch in batches(data.val_dataloader().dataset, len(data.split.val_normal), size):
         for name, judged in detector(batch.image.to(device)).items():
             pieces.setdefault(name, []).append(judged.score.cpu())
     return {name: torch.cat(parts) for name, parts in pieces.items()}
@@ -154,8 +156,8 @@ def _drop_maps_that_saw(judge: Detector, pictures: list[Pictures]) -> None:
 
 def _note(detector: Detector, score: str, how: str) -> str:
     text = "Validation images: no weight of the net was trained on them."
-    if detector.score_modules[score].fitted_on == "validation":
-        text += f" But {score} was fitted on what the net makes of them, so the most unusual of them may hide."
+    if detector.fitted_on_half(score):
+        text += f" But {score} was fitted on what the net makes of half of them, so the most unusual of these may hide."
     if how:
         text += f" Training images: {how}; the net itself was trained on them."
     return text

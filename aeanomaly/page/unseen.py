@@ -1,8 +1,9 @@
 """Scores of training images by what has not seen them, although they are what the scores were fitted to.
 
 - **left out**: a `KNN` whose bank is all of them gives the distance to the nearest *others*.
-- **other half**: a bank that is a part of them, or of their places (`PatchKNN`), does not tell whose its rows are. Two
-  copies are fitted anew, each to every other image, and judge the images between, which are drawn by their maps too.
+- **other half**: where the bank is a part of them, or of their places (`PatchKNN`), nobody knows which row is of which
+  image. Two copies are fitted anew, each to every other image, and judge the images between, which are drawn by their
+  maps too.
 
 The net was trained on all of them, so one that it has learned by heart may still hide.
 """
@@ -108,7 +109,7 @@ def unseen(detector: Detector, table: Any, size: int, device: torch.device) -> U
     pieces: dict[str, list[Tensor]] = {}
     for batch in batches(table, count, size):
         judge = found.judge(batch.index.to(device))
-        output = judge.complete(judge.net(batch.image.to(device)))
+        output = judge.output(batch.image.to(device))
         for name, way in how.items():
             score = detector.score_modules[name]
             if isinstance(score, KNN) and way == LEFT_OUT:
@@ -140,7 +141,7 @@ def _copies(
         return {}
     kept = {name: RowBuffer() for name in names}
     for batch in images:
-        output = detector.complete(detector.net(batch.image.to(device)))
+        output = detector.output(batch.image.to(device))
         for name, rows in kept.items():
             score = detector.score_modules[name]
             needed = output.only(score.reads)

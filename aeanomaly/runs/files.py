@@ -111,7 +111,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
         UserError: if the place cannot be written to.
     """
     with written_whole(path) as partial:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        # A name of a file that is no UTF-8 shows question marks.
+        partial.write_bytes(content.encode(errors="replace") if isinstance(content, str) else content)
 
 
 def refuse_special_file(path: Path) -> None:

@@ -73,7 +73,8 @@ def run_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 def run_of_checkpoint(path: Path) -> Path | None:
     """The run directory that a checkpoint lies in, going by the layout ``version_N/checkpoints/*.ckpt``, if any."""
-    return path.resolve().parent.parent if path.parent.name == "checkpoints" else None
+    folder = path.absolute().parent  # not resolved: the run is where the folder lies, wherever a link points to
+    return folder.parent if folder.name == "checkpoints" else None
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -17,13 +17,13 @@ def rename_folder(checkpoint: dict[str, Any], folder: str) -> None:
     Otherwise Lightning's ModelCheckpoint forgets what is the best so far, when a run goes on that was moved or is named
     from another working directory. The checkpoint, which was read from that folder, is changed in place.
     """
-    for state in _states(checkpoint):
+    for state in _states(checkpoint, folder):
         old = state["dirpath"]
         if old != folder:
             for key, value in state.items():
                 if isinstance(value, str) and value.startswith(old):
                     state[key] = folder + value.removeprefix(old)
-            kept = state.get("best_k_models", {})
+            kept = state["best_k_models"]
             state["best_k_models"] = {folder + path.removeprefix(old): score for path, score in kept.items()}
 
 
@@ -42,9 +42,9 @@ def keep_to_own_files(checkpoint: dict[str, Any], folders: Collection[str], path
     Raises:
         UserError: if it names a file outside the folder that it says to have kept it in.
     """
-    for state in _states(checkpoint):
+    for state in _states(checkpoint, path):
         folder = state["dirpath"]
-        for name in [*(state.get(key) for key in _NAMES), *state.get("best_k_models", {})]:
+        for name in [*(state.get(key) for key in _NAMES), *state["best_k_models"]]:
             if name and not _lies_in(str(name), folder):
                 raise UserError(
                     f"{path} names {str(name)!r} as one of its files, which lies outside its folder {folder!r}: do not "
@@ -54,9 +54,13 @@ def keep_to_own_files(checkpoint: dict[str, Any], folders: Collection[str], path
             state["best_model_path"] = ""
 
 
-def _states(checkpoint: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for state in checkpoint.get("callbacks", {}).values():
-        if isinstance(state.get("dirpath"), str):
+def _states(checkpoint: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
+    states = checkpoint.get("callbacks") or {}
+    for state in states.values() if isinstance(states, dict) else ():
+        if isinstance(state, dict) and isinstance(state.get("dirpath"), str):
+            kept = state.setdefault("best_k_models", {})
+            if not isinstance(kept, dict) or not all(isinstance(name, str) for name in kept):
+                raise UserError(f"{where}: what it says of the files that are kept is damaged: do not go on from it")
             yield state
 
 

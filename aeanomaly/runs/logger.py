@@ -100,7 +100,9 @@ class RunLogger(TensorBoardLogger):
         of whichever run comes first for all runs, hiding what only others have. Without it, TensorBoard makes its own
         from all runs, with the hyperparameters that differ in front.
         """
-        _columns, start, end = hparams(dict(parameters), {})
+        # A path that is no UTF-8 shows question marks: TensorBoard's files hold nothing else.
+        shown = {k: v.encode(errors="replace").decode() if isinstance(v, str) else v for k, v in parameters.items()}
+        _columns, start, end = hparams(shown, {})
         writer = self.experiment._get_file_writer()
         for summary in (start, end):
             writer.add_summary(summary)

@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from torch import Tensor
 from aeanomaly.errors import UserError
 from aeanomaly.outputs import Output
 from aeanomaly.scores.vector import VectorScore, checked_seed
+
+# Where detectors may be imported from while a checkpoint of others is restored; None for anywhere.
+PACKAGES: ContextVar[tuple[str, ...] | None] = ContextVar("PACKAGES", default=None)
 
 
 class Estimator(VectorScore):
@@ -114,6 +118,9 @@ def _forget(score: Estimator, state_dict: Mapping[str, Any], prefix: str, *_: An
 
 
 def _imported(path: str) -> Any:
+    packages = PACKAGES.get()
+    if packages is not None and not any(f"{path}.".startswith(f"{package}.") for package in packages):
+        raise ImportError(f"Importing '{path}' is not allowed")
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)

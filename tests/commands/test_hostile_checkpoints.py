@@ -80,6 +80,13 @@ def test_ways_out_of_a_folder(way: str, run_dir: Path, tmp_path: Path) -> None:
     keep_to_own_files(content, [str(folder)], "last.ckpt")
 
 
+@pytest.mark.parametrize("kept", [None, ["/folder/best.ckpt"], {1: 0.5}])
+def test_what_is_no_account_of_kept_files_is_refused(kept: Any) -> None:
+    content = {"callbacks": {"ModelCheckpoint{}": {"dirpath": "/folder", "best_k_models": kept}}}
+    with pytest.raises(UserError, match="is damaged"):
+        keep_to_own_files(content, ["/folder"], "last.ckpt")
+
+
 def test_what_lies_in_the_folder_of_another_run_is_no_file_of_this_one() -> None:
     state = {"dirpath": "local:///other", "best_model_path": "local:///other/best.ckpt", "best_k_models": {}}
     keep_to_own_files({"callbacks": {"ModelCheckpoint{}": state}}, ["/this"], "last.ckpt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from aeanomaly.runs.finding import find_checkpoint
 from aeanomaly.training.module import LitAutoencoder
 
 Change = Callable[[dict[str, Any]], object]
+EVIL = {"class_path": "aeanomaly.scores.estimator.Estimator", "init_args": {"estimator": "evil_module.Net"}}
 
 
 @pytest.fixture
@@ -88,6 +90,8 @@ def test_detector_shape_and_the_callers_random_numbers(run_dir: Path) -> None:
         (score("os.system", command="touch made"), "os.system"),
         (score("aeanomaly.scores.estimator.Estimator", estimator="evil_module.Net"), "evil_module.Net"),
         (score("aeanomaly.scores.estimator.Estimator", estimator="os.mkdir", options={"path": "made"}), "os.mkdir"),
+        (lambda content: content["hyper_parameters"].update(scores=json.dumps({"a": EVIL})), "evil_module.Net"),
+        (argument(activation=json.dumps(EVIL)), "evil_module.Net"),  # a score is a module, too
     ],
 )
 def test_other_classes_are_refused_before_they_are_imported(
@@ -101,6 +105,12 @@ def test_other_classes_are_refused_before_they_are_imported(
     assert named.rpartition(".")[2] in str(refusal.value)
     assert not evil.exists()
     assert "evil_module" not in sys.modules
+
+
+def test_a_score_that_is_written_as_text_imports_nothing(changed: Callable[[Change], Path], evil: Path) -> None:
+    with pytest.raises(UserError, match="cannot be built"):
+        restore(changed(lambda content: content["hyper_parameters"]["scores"].update(a=json.dumps(EVIL))))
+    assert not evil.exists()
 
 
 def test_what_is_allowed_is_built(changed: Callable[[Change], Path], evil: Path) -> None:

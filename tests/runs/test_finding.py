@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aeanomaly.errors import UserError
-from aeanomaly.runs.finding import find_checkpoint, find_runs, natural_order, run_names
+from aeanomaly.runs.finding import find_checkpoint, find_runs, natural_order, run_names, run_of_checkpoint
 from tests.runs.test_reading import make_run
 
 
@@ -76,6 +76,16 @@ def test_natural_order() -> None:
         "v2b",
         "v10",
     ]
+
+
+def test_the_run_of_a_checkpoint_named_from_within_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "version_0" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "best.ckpt").touch()
+    (tmp_path / "link.ckpt").symlink_to(folder / "best.ckpt")
+    assert run_of_checkpoint(tmp_path / "link.ckpt") is None
+    monkeypatch.chdir(folder)
+    assert run_of_checkpoint(Path("best.ckpt")) == tmp_path / "version_0"
 
 
 def test_which_checkpoint_of_a_run(tmp_path: Path) -> None:

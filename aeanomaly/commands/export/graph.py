@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import sympy  # type: ignore[import-untyped]  # it comes with torch
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -146,8 +147,16 @@ def memory_per_image(program: ExportedProgram) -> int:
     for node in (node for graph in graphs for node in graph.nodes):  # what runs without autocast is a graph of its own
         value = node.meta.get("val")
         if isinstance(value, Tensor) and any(not isinstance(side, int) for side in value.shape):
-            sizes.append(math.prod(side for side in value.shape if isinstance(side, int)) * value.element_size())
+            sizes.append(math.prod(map(_of_one_image, value.shape)) * value.element_size())
     return max(sizes)
+
+
+def _of_one_image(side: int | torch.SymInt) -> int:
+    """The length of a side where the batch is one image, such as 196 for 196 places of each."""
+    if isinstance(side, int):
+        return side
+    length = sympy.sympify(str(side))
+    return int(length.subs(dict.fromkeys(length.free_symbols, 1)))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentError
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,11 +10,17 @@ from torch import Tensor
 
 from aeanomaly.commands.configured_data import configured_data
 from aeanomaly.errors import UserError
+from aeanomaly.inference.restoring import TRUSTED, imports_from
 from aeanomaly.runs.files import read_config
 
 
-def images_of_run(run: Path | None, count: int) -> Tensor:
+def images_of_run(run: Path | None, count: int, allow_import: Sequence[str] = ()) -> Tensor:
     """``count`` test images of a run, (count, C, H, W) uint8, evenly drawn from its first batch; nothing is downloaded.
+
+    Args:
+        run: its directory, whose config may be of others as well as the checkpoint.
+        count: how many.
+        allow_import: packages besides `TRUSTED` from which its data source may come.
 
     Raises:
         UserError: if they cannot be had, for any reason.
@@ -22,11 +28,12 @@ def images_of_run(run: Path | None, count: int) -> Tensor:
     if run is None or not (run / "config.yaml").is_file():
         raise UserError("there is no config.yaml of its run")
     try:
-        data = configured_data(read_config(run / "config.yaml", "run").get("data"))
+        with imports_from([*TRUSTED, *allow_import]):
+            data = configured_data(read_config(run / "config.yaml", "run").get("data"))
         data.setup()
-    except (ArgumentError, UserError, ImportError, OSError, TypeError, ValueError) as error:
-        raise UserError(" ".join(str(error).split())) from error
-    images = next(iter(data.test_dataloader())).image
+        images = next(iter(data.test_dataloader())).image
+    except Exception as error:  # whatever a data source of the user's complains of
+        raise UserError(" ".join(str(error).split()) or type(error).__name__) from error
     drawn = torch.linspace(0, len(images) - 1, min(count, len(images))).long()
     return _bytes(images[drawn])
 

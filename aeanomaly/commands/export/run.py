@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def run_export(args: argparse.Namespace) -> None:
     detector, shape, said = restore(checkpoint, args.allow_import)
     run = run_of_checkpoint(checkpoint)
     out: Path = args.out or (run or checkpoint.parent) / f"model{SUFFIXES[args.format]}"
-    images, which = _images_to_check(run, shape)
+    images, which = _images_to_check(run, shape, args.allow_import)
     if args.input == "float32":
         images = images / 255
     graph = Graph(detector, args.scores, _mapped(detector, shape) if args.maps else None)
@@ -70,10 +71,10 @@ def _mapped(detector: Detector, shape: tuple[int, int, int]) -> list[str]:
     return whole.mapped
 
 
-def _images_to_check(run: Path | None, shape: tuple[int, int, int]) -> tuple[Tensor, str]:
+def _images_to_check(run: Path | None, shape: tuple[int, int, int], allow_import: Sequence[str]) -> tuple[Tensor, str]:
     """(N, C, H, W) uint8 images, and what they are."""
     try:
-        images = images_of_run(run, _CHECKED)
+        images = images_of_run(run, _CHECKED, allow_import)
         if shape == tuple(images.shape[1:]):
             return images, "test images of its run"
         reason = f"those of its run are {list(images.shape[1:])}"

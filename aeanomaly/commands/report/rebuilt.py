@@ -45,5 +45,5 @@ def gallery_of(scored: ScoredRun, images: int) -> Gallery:
             cli.datamodule.setup("test")
         cli.model.load_state_dict(content["state_dict"])
         return make_gallery(cli.model.detector, cli.datamodule, scored, images, torch.device("cpu"))
-    except (ImportError, OSError, RuntimeError, LookupError, ValueError) as error:
-        raise UserError(" ".join(str(error).split())) from error
+    except Exception as error:  # whatever a net or a data source of the user's complains of
+        raise UserError(" ".join(str(error).split()) or type(error).__name__) from error

@@ -69,8 +69,7 @@ def _table(best: Sequence[FrozenTrial]) -> Table:
     for heading in ("trial", "val/loss", "epochs", *_shown(best[0].params)):
         table.add_column(heading, justify="right", no_wrap=True)
     for trial in best:
-        epochs = len(trial.intermediate_values)
-        table.add_row(str(trial.number), f"{trial.value:.6g}", str(epochs), *_shown(trial.params).values())
+        table.add_row(str(trial.number), f"{trial.value:.6g}", str(trial.last_step), *_shown(trial.params).values())
     return table
 
 

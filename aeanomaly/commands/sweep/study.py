@@ -101,7 +101,7 @@ def _settings(plan: Plan, space: Space) -> dict[str, Any]:
         "overrides": list(plan.fixed),
         "space": {key: repr(distribution) for key, distribution in space.items()},
     }
-    if plan.storage is not None:  # a study in two folders would have two processes, each holding the other's for dead
+    if plan.storage is not None:  # of two processes on one study each would take the other's trials for dead ones
         settings["folder"] = str(plan.out.resolve())
     return settings
 

@@ -37,6 +37,7 @@ class ReportLoss(L.Callback):
         self.trial, self._watch = trial, watch
         self.best = math.inf
         self.pruned = ""
+        self._reported = 0  # the latest epoch
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Refuse several processes, of which only this one would know that it is a trial."""
@@ -52,7 +53,9 @@ class ReportLoss(L.Callback):
         epoch, loss = trainer.current_epoch + 1, float(trainer.callback_metrics[MONITOR])
         self.best = min(self.best, loss) if math.isfinite(loss) else self.best
         self._watch(f"epoch {epoch}, val/loss {loss:.6g}")
-        self.trial.report(loss, epoch)
+        if epoch != self._reported:  # of several validations of an epoch Optuna takes the first
+            self.trial.report(loss, epoch)
+            self._reported = epoch
         if not math.isfinite(loss):  # whatever the pruner
             self.pruned = f"its loss is {loss} in epoch {epoch}"
         elif self.trial.should_prune():

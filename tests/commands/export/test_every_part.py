@@ -19,6 +19,7 @@ from aeanomaly.outputs import Output
 from aeanomaly.scores.base import Score
 from aeanomaly.scores.estimator import Estimator
 from aeanomaly.scores.knn import KNN
+from aeanomaly.scores.patch_knn import PatchKNN
 from tests.every_part import NETS, SHAPE, scores_of
 from tests.scores.test_every_score import fitted, images
 
@@ -88,6 +89,15 @@ def test_a_score_that_cannot_be_traced_is_named() -> None:
     detector = Detector(DenseAutoencoder(SHAPE, [6], 2), {"choosing": Choosing()}, {}).eval()
     with pytest.raises(UserError, match="score 'choosing' cannot be exported"):
         trace(Graph(detector), of_bytes(1, 1))
+
+
+def test_the_memory_counts_the_places_of_each_image() -> None:
+    score = PatchKNN("target", size=200)
+    seen = torch.rand(40, *SHAPE, generator=torch.Generator().manual_seed(0))
+    score.fit(Output(seen, seen, seen))
+    detector = Detector(DenseAutoencoder(SHAPE, [6], 2), {"patches": score}, {}).eval()
+    detector.calibration("patches").fit(torch.rand(30))
+    assert memory_per_image(trace(Graph(detector), of_bytes(1, 1))) == 9 * 10 * 200 * 4
 
 
 def test_the_memory_counts_the_similarities_to_a_bank() -> None:

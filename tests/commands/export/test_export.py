@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image, ImageFilter
 from torch import Tensor
 
@@ -187,6 +189,30 @@ def test_a_checkpoint_of_others_imports_nothing_unasked(
     assert export("--ckpt_path", str(path), "--format", "torch") == 2
     assert "names os.system, which is not imported unasked" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["evil.ckpt"]
+
+
+def test_data_of_others_are_not_imported_for_a_check(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The config of a run may come from others with its checkpoint."""
+    run = tmp_path / "version_0"
+    shutil.copytree(run_dir, run)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["class_path"] = "evil_data.Digits"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    source = "import pathlib\nfrom aeanomaly.data.sources.digits import Digits\npathlib.Path('made').touch()\n"
+    (tmp_path / "evil_data.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    words = ["--ckpt_path", str(run), "--format", "torch", "--scores", "reconstruction"]
+    try:
+        assert export(*words) == 0
+        assert "random images (test images cannot be had:" in " ".join(capsys.readouterr().out.split())
+        assert not (tmp_path / "made").exists()
+        assert export(*words, "--allow-import", "evil_data") == 0
+        assert "test images of its run" in " ".join(capsys.readouterr().out.split())
+    finally:
+        sys.modules.pop("evil_data", None)
 
 
 def test_without_its_data_random_images_check_it(
