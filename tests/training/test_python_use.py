@@ -144,25 +144,40 @@ def test_fitting_only_when_the_loss_improved() -> None:
     assert score.fits == sum(expected) < 12
 
 
-def test_a_checkpoint_that_is_no_improvement_has_no_scores_of_other_weights(tmp_path: Path) -> None:
-    def fit(epochs: int, start: Path | None = None) -> tuple[L.Trainer, LitAutoencoder]:
-        parts = {"mean": MeanDistance(), "fused": Fusion(["reconstruction", "mean"])}
-        module = make_module(**parts)
-        module.optimizer = lambda parameters: torch.optim.SGD(parameters, lr=0.1)
-        module.lr_scheduler = lambda optimizer: torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda epoch: 1 - 2 * (epoch == 1)
-        )
-        trainer = make_trainer(max_epochs=epochs, callbacks=[FitScores("improved")])
-        trainer.fit(module, make_data(), ckpt_path=start)
-        return trainer, module
+def fit_down_and_up(
+    epochs: int, start: Path | None = None, third: float = 1.0
+) -> tuple[L.Trainer, LitAutoencoder, list[tuple[float, bool]]]:
+    """Go down the loss in the first epoch, up again in the second, and by a share of the rate down in the third."""
+    module = make_module(mean=MeanDistance(), fused=Fusion(["reconstruction", "mean"]))
+    module.optimizer = lambda parameters: torch.optim.SGD(parameters, lr=0.1)
+    rates = [1.0, -1.0, third, third]  # of each epoch, and of the next
+    module.lr_scheduler = lambda optimizer: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: rates[epoch])
+    losses = Losses()
+    trainer = make_trainer(max_epochs=epochs, callbacks=[losses, FitScores("improved")])
+    trainer.fit(module, make_data(), ckpt_path=start)
+    return trainer, module, losses.seen
 
-    trainer, module = fit(2)
+
+def test_a_resumed_run_knows_the_lowest_loss_before(tmp_path: Path) -> None:
+    """The third epoch is better than the second, where the run was interrupted, and worse than the first."""
+    trainer, *_ = fit_down_and_up(2, third=0.5)
+    trainer.save_checkpoint(tmp_path / "worse.ckpt")
+    *_, whole = fit_down_and_up(3, third=0.5)
+    *_, resumed = fit_down_and_up(3, tmp_path / "worse.ckpt", third=0.5)
+    (first, _), (second, _), (third, fitted) = whole
+    assert first < third < second
+    assert not fitted
+    assert resumed == [(third, False)]
+
+
+def test_a_checkpoint_that_is_no_improvement_has_no_scores_of_other_weights(tmp_path: Path) -> None:
+    trainer, module, _ = fit_down_and_up(2)
     trainer.save_checkpoint(tmp_path / "worse.ckpt")
     kept = torch.load(tmp_path / "worse.ckpt", weights_only=True)
     assert {tag.split("/")[-1].split("@")[0] for tag in kept["val_metrics"]} == {"loss", "reconstruction"}
     with pytest.raises(UserError, match=r"score 'mean' was never fitted.*improved"):
         trainer.test(module, make_data(), verbose=False)
-    states = [fit(3)[1].state_dict(), fit(3, tmp_path / "worse.ckpt")[1].state_dict()]
+    states = [fit_down_and_up(3)[1].state_dict(), fit_down_and_up(3, tmp_path / "worse.ckpt")[1].state_dict()]
     assert same(*states)
     assert states[0]["detector.calibrations.fused.normal_scores"].numel()
 

@@ -61,7 +61,8 @@ def _undecided(value: Any) -> Iterator[Namespace]:
 def _shape_of(described: Namespace) -> tuple[int, ...]:
     """(C, H, W) of the images of a data source."""
     data = configured_data(described.as_dict())
-    key = hashlib.sha256(f"{getattr(os, 'getuid', int)()} {described}".encode(errors="surrogateescape")).hexdigest()[:16]
+    name = f"{getattr(os, 'getuid', int)()} {described}"
+    key = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:16]
     lock = FileLock(Path(tempfile.gettempdir(), f"aeanomaly_{key}.lock"))
     with lock if _among_others() else nullcontext():  # they may be about to fetch the same data
         data.prepare_data()
