@@ -15,8 +15,10 @@ from tests.textures import KINDS, textures
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("normal", KINDS)
-@pytest.mark.parametrize(("images", "channels", "side"), [(100, 1, 64), (50, 3, 128)], ids=["grey", "colour"])
+@pytest.mark.parametrize(
+    ("normal", "images", "channels", "side"),
+    [*((kind, 100, 1, 64) for kind in KINDS), *((kind, 50, 3, 128) for kind in ("grain", "scratches"))],
+)
 def test_every_other_kind_of_surface_is_found(
     normal: str, images: int, channels: int, side: int, tmp_path: Path
 ) -> None:
