@@ -10,10 +10,12 @@ Shape legend, used by every docstring of the package:
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from torch import Tensor
 from typing_extensions import Self
 
@@ -56,6 +58,23 @@ def chunks_before(served: int, batches: int, size: int) -> int:
     """
     before_last = max(0, batches - 1)
     return served // size if served < before_last else math.ceil(before_last / size) + served - before_last
+
+
+def global_seed() -> int | None:
+    """The seed that Lightning's ``seed_everything`` set, here or in the process that started this one; None if none."""
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    return int(seed) if seed is not None else None
+
+
+def folded(seed: int) -> int:
+    """A seed of any size as one of 32 bits, which is all that torch's generator on a CPU looks at.
+
+    Seeds from 0 to 2**32 - 1 stay. Of others that generator would read the lowest 32 bits, so that seeds which differ
+    in higher ones would draw the same numbers; all bits of these are mixed.
+    """
+    if 0 <= seed < 2**32:
+        return seed
+    return int(np.random.SeedSequence([int(seed < 0), abs(seed)]).generate_state(1)[0])
 
 
 class Described:

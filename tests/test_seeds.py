@@ -7,7 +7,7 @@ import torch
 
 from aeanomaly.data.loading import IndexBatches
 from aeanomaly.data.splits import split_training_set
-from aeanomaly.seeds import folded
+from aeanomaly.outputs import folded
 
 
 def drawn(seed: int) -> list[float]:

@@ -23,7 +23,7 @@ AnyKept = TypeVar("AnyKept", bound=_Kept)
 
 
 def rows_to_keep(kept: Iterable[_Kept], batch: Batch, count: int) -> list[int]:
-    """Rows of a batch by which there are ``count`` images of each kind, if it has as many."""
+    """Rows of a batch that are still needed to have ``count`` images of each kind, as far as it has them."""
     kinds, rows = [image.is_anomaly for image in kept], []
     for kind in (False, True):
         rows += (batch.is_anomaly == kind).nonzero().flatten()[: count - kinds.count(kind)].tolist()

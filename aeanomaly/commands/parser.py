@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 from aeanomaly.errors import UserError, suggestion
@@ -53,6 +54,16 @@ class CommandParser(argparse.ArgumentParser):
             value = given if re.match(r"-[^-]", given) else "VALUE"
             message = f"{without[1]} needs a value; one that begins with - is given as {without[1]}={value}"
         raise UserError(f"{self.command}: {message}; `{self.prog} --help` lists the options")
+
+    def add_checkpoint(self) -> None:
+        """Add ``--ckpt_path``, for commands that cannot do without a checkpoint."""
+        self.add_argument(
+            "--ckpt_path",
+            type=Path,
+            required=True,
+            metavar="RUN_OR_FILE",
+            help="a checkpoint, or a run: its tested one",
+        )
 
     def add_allow_import(self) -> None:
         """Add ``--allow-import``, for commands that build what a checkpoint describes."""

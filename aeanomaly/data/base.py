@@ -17,8 +17,7 @@ from aeanomaly.data.splits import Class, anomalous_classes, which_classes
 from aeanomaly.data.table import Arrays as Arrays  # sources know it from here
 from aeanomaly.data.table import ImageTable, Rows
 from aeanomaly.errors import UserError
-from aeanomaly.outputs import Batch
-from aeanomaly.seeds import global_seed
+from aeanomaly.outputs import Batch, global_seed
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
 from aeanomaly.data.table import ImageTable
 from aeanomaly.errors import UserError
-from aeanomaly.outputs import Batch, chunks_before
-from aeanomaly.seeds import folded
+from aeanomaly.outputs import Batch, chunks_before, folded
 
 
 class IndexBatches(DistributedSampler[Tensor]):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aeanomaly.errors import UserError, suggestion
-from aeanomaly.seeds import folded
+from aeanomaly.outputs import folded
 
 Class = str | int  # by its name, which the parser must not take for a number, or by its number
 Given = TypeVar("Given", int, Class)

@@ -8,7 +8,7 @@ import lightning as L
 import torch
 
 import aeanomaly
-from aeanomaly.seeds import global_seed
+from aeanomaly.outputs import global_seed
 
 
 def data_of(trainer: L.Trainer) -> Any:

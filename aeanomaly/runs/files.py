@@ -104,6 +104,11 @@ def is_full_disk(error: BaseException | None) -> TypeGuard[OSError]:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def as_utf8(text: str) -> str:
+    """The text with question marks for what is no UTF-8, as in the name of a file."""
+    return text.encode(errors="replace").decode()
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write under a temporary name beside ``path`` and rename, so that no reader ever sees half a file.
 
@@ -111,7 +116,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
         UserError: if the place cannot be written to.
     """
     with written_whole(path) as partial:
-        # A name of a file that is no UTF-8 shows question marks.
+        # As `as_utf8`, without a second copy of a large page.
         partial.write_bytes(content.encode(errors="replace") if isinstance(content, str) else content)
 
 

@@ -23,8 +23,8 @@ def rename_folder(checkpoint: dict[str, Any], folder: str) -> None:
             for key, value in state.items():
                 if isinstance(value, str) and value.startswith(old):
                     state[key] = folder + value.removeprefix(old)
-            kept = state["best_k_models"]
-            state["best_k_models"] = {folder + path.removeprefix(old): score for path, score in kept.items()}
+            kept = state["best_k_models"].items()
+            state["best_k_models"] = {folder + path.removeprefix(old): score for path, score in kept}
 
 
 def keep_to_own_files(checkpoint: dict[str, Any], folders: Collection[str], path: str) -> None:

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from aeanomaly.errors import UserError
 from aeanomaly.runs.event_files import date_before
+from aeanomaly.runs.files import as_utf8
 from aeanomaly.runs.finding import LOGS
 from aeanomaly.runs.lock import hold
 
@@ -100,8 +101,8 @@ class RunLogger(TensorBoardLogger):
         of whichever run comes first for all runs, hiding what only others have. Without it, TensorBoard makes its own
         from all runs, with the hyperparameters that differ in front.
         """
-        # A path that is no UTF-8 shows question marks: TensorBoard's files hold nothing else.
-        shown = {k: v.encode(errors="replace").decode() if isinstance(v, str) else v for k, v in parameters.items()}
+        # TensorBoard's files hold nothing but UTF-8, which a path need not be.
+        shown = {key: as_utf8(value) if isinstance(value, str) else value for key, value in parameters.items()}
         _columns, start, end = hparams(shown, {})
         writer = self.experiment._get_file_writer()
         for summary in (start, end):

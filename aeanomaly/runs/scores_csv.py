@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from aeanomaly.outputs import PATH, Evaluation
+from aeanomaly.runs.files import as_utf8
 from aeanomaly.runs.formula import harmless
 
 
@@ -32,7 +33,7 @@ def scores_csv(evaluation: Evaluation, paths: Sequence[str] = (), decisions: boo
                 if not math.isnan(value):
                     columns[f"{name}@{threshold}"] = [str(int(flag)) for flag in (~(scores <= value)).tolist()]
     if paths:
-        names = (paths[i].encode("utf-8", "replace").decode() for i in evaluation.index.tolist())
+        names = (as_utf8(paths[i]) for i in evaluation.index.tolist())
         columns[PATH] = [harmless(name) for name in names]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -21,8 +21,8 @@ class Fusion(Score):
     lets a score that is blind to a kind of anomaly hide what another one sees; the other two rules let the high values
     decide.
 
-    Mean and deviation stand in the place of each score's empirical distribution, whose p-values end at one in the
-    number of held-out images: beyond the highest of them, an image could not be told from one that lies far higher.
+    Mean and deviation are used rather than p-values of the empirical distribution. Of N held-out images, the smallest
+    p-value is 1 / (N + 1), both for an image just beyond all of them and for one far beyond.
 
     Args:
         of: names of the scores, which are listed before this one.

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from aeanomaly.errors import UserError
-from aeanomaly.outputs import Output
+from aeanomaly.outputs import Output, folded
 from aeanomaly.scores.base import Score
 from aeanomaly.scores.knn import KNN
-from aeanomaly.seeds import folded
 
 
 class PatchKNN(Score):

@@ -16,8 +16,7 @@ from torch import Tensor
 from aeanomaly.errors import UserError
 from aeanomaly.evaluation.detector import Detector
 from aeanomaly.models.base import Autoencoder
-from aeanomaly.outputs import Batch, Chunk
-from aeanomaly.seeds import folded, global_seed
+from aeanomaly.outputs import Batch, Chunk, folded, global_seed
 from aeanomaly.training.divergence import check_loss, check_weights
 from aeanomaly.training.graphed import graphed_loss
 from aeanomaly.training.resuming import recount, restore_random_state, save_random_state

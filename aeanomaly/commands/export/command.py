@@ -44,13 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The options of ``export``. Its errors are raised as `UserError`."""
     parser = CommandParser("export", _DESCRIPTION, _EPILOG, "--ckpt_path RUN_OR_FILE [options]")
     add = parser.add_argument
-    add(
-        "--ckpt_path",
-        type=Path,
-        required=True,
-        metavar="RUN_OR_FILE",
-        help="a checkpoint, or a run: its tested one",
-    )
+    parser.add_checkpoint()
     add("--format", choices=tuple(SUFFIXES), default="onnx", help="ONNX, or torch.export (default: onnx)")
     add(
         "--out", type=Path, metavar="FILE", help="default: model.onnx or model.pt2 in the run, or beside the checkpoint"

@@ -70,8 +70,10 @@ def _goes_on(run: Path) -> bool:
     Other commands keep no checkpoints in their directory, and write their result at the end. A trial of a sweep is
     never tested, so that one which was pruned or is complete would look unfinished.
     """
-    began = (run / "config.yaml").is_file() and version_of(run) is not None
-    if not began or read_run(run).finished or "trial" in read_run(run).record:
+    if not (run / "config.yaml").is_file() or version_of(run) is None:
+        return False
+    found = read_run(run)
+    if found.finished or "trial" in found.record:
         return False
     kept = (run / "checkpoints").is_dir()
     return kept or not any((run / name).exists() for name in ("metrics.json", "predictions.csv"))

@@ -51,13 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The options of ``predict --images``. Its errors are raised as `UserError`."""
     parser = CommandParser("predict", _DESCRIPTION, _EPILOG, "--ckpt_path RUN_OR_FILE --images WHAT [options]")
     add = parser.add_argument
-    add(
-        "--ckpt_path",
-        type=Path,
-        required=True,
-        metavar="RUN_OR_FILE",
-        help="a checkpoint, or a run: its tested one",
-    )
+    parser.add_checkpoint()
     add(
         "--images",
         nargs="+",

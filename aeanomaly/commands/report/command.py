@@ -73,7 +73,7 @@ def main(options: Sequence[str]) -> int:
     out = Path(args.out) if args.out else (runs[0].path if len(runs) == 1 else Path()) / "report.html"
     page = _page(runs, args.images)
     write_whole(out, page)
-    size = len(page.encode(errors="replace"))
+    size = out.stat().st_size
     print(f"Written: {out} ({size / 1e6:.1f} MB)")
     if size > _LARGE:
         print("That is a large page: lower --images, or name fewer runs.")
