@@ -186,3 +186,12 @@ class SleepInFit(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Sleep."""
         time.sleep(float(os.environ.get("SLEEP_IN_FIT", 0)))
+
+
+def fitted_by_two_and_by_one(options: Sequence[str], folder: Path) -> tuple[Path, Path]:
+    """The runs of the same fit by two processes and by one."""
+    processes = run_forked(["fit", *DDP, *options, "--trainer.default_root_dir", str(folder / "two")], 2, folder, 150)
+    assert [process.status for process in processes] == [0, 0], processes
+    assert main(["fit", *PLAIN, *options, "--trainer.default_root_dir", str(folder / "one")]) == 0
+    two, one = (folder / part / "lightning_logs" / "version_0" for part in ("two", "one"))
+    return two, one

@@ -10,14 +10,13 @@ import pytest
 import torch
 import yaml
 
-from aeanomaly.commands.main import main
 from aeanomaly.models.base import Autoencoder
 from aeanomaly.models.convolutional import ConvolutionalAutoencoder
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.models.memory import MemoryAutoencoder
 from aeanomaly.training.description import describe
-from tests.conftest import PLAIN
-from tests.processes import DDP, run_forked
+from tests.processes import fitted_by_two_and_by_one
+from tests.training.parts import state
 
 # Without batch normalisation, whose statistics are those of a process, and noise, which each process draws for itself.
 EXACT: dict[str, Callable[[], Autoencoder]] = {
@@ -37,15 +36,8 @@ def test_two_processes_train_the_weights_of_one(name: str, tmp_path: Path) -> No
     file.write_text(yaml.safe_dump({"model": model, "trainer": {"callbacks": callbacks}}))
     options = ["--config", str(file), "--data.batch_size", "32", "--trainer.max_epochs", "1"]
     options += ["--trainer.limit_train_batches", "36"]  # the last, of 13 images, cannot be shared evenly
-    words = ["fit", *DDP, *options, "--trainer.default_root_dir", str(tmp_path / "two")]
-    processes = run_forked(words, 2, tmp_path, limit=150)
-    assert [process.status for process in processes] == [0, 0], processes
-    assert main(["fit", *PLAIN, *options, "--trainer.default_root_dir", str(tmp_path / "one")]) == 0
-    states = [
-        torch.load(next((tmp_path / part).rglob("last.ckpt")), weights_only=True)["state_dict"]
-        for part in ("two", "one")
-    ]
-    weights = [{key: value for key, value in state.items() if key.startswith("detector.net.")} for state in states]
+    states = [state(run)["state_dict"] for run in fitted_by_two_and_by_one(options, tmp_path)]
+    weights = [{key: value for key, value in each.items() if key.startswith("detector.net.")} for each in states]
     assert weights[0]
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-4, atol=1e-6)
     torch.manual_seed(9)

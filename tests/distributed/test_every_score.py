@@ -9,14 +9,12 @@ import pytest
 import torch
 import yaml
 
-from aeanomaly.commands.main import main
 from aeanomaly.models.dense import DenseAutoencoder
 from aeanomaly.models.variational import VariationalAutoencoder
 from aeanomaly.training.description import describe
-from tests.conftest import PLAIN
 from tests.distributed.test_ddp import read
 from tests.every_part import SCORES, scores_of
-from tests.processes import DDP, run_forked
+from tests.processes import fitted_by_two_and_by_one
 
 
 @pytest.mark.slow
@@ -36,13 +34,7 @@ def test_every_score_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump({"model": model, "trainer": {"callbacks": callbacks}}))
     # Of 360 test images in batches of 359, one process has none in the second batch.
     options = ["--config", str(file), "--data.eval_batch_size", "359", "--trainer.max_epochs", "1"]
-    words = ["fit", *DDP, *options, "--trainer.default_root_dir", str(tmp_path / "two")]
-    processes = run_forked(words, 2, tmp_path, limit=150)
-    assert [process.status for process in processes] == [0, 0], processes
-    assert main(["fit", *PLAIN, *options, "--trainer.default_root_dir", str(tmp_path / "one")]) == 0
-    (rows, together), (rows_alone, alone) = (
-        read(tmp_path / part / "lightning_logs" / "version_0") for part in ("two", "one")
-    )
+    (rows, together), (rows_alone, alone) = map(read, fitted_by_two_and_by_one(options, tmp_path))
     assert (together["devices"], alone["devices"]) == (2, 1)
     for name in scores:
         found, expected = (torch.tensor([float(row[name]) for row in part]) for part in (rows, rows_alone))
