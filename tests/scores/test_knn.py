@@ -39,6 +39,34 @@ def test_distances_are_those_of_scikit_learn(metric: Any, count: int) -> None:
     np.testing.assert_allclose(fitted(bank, metric=metric)(output(new)), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("count", [2, 4, 700])  # fewer than k others, and many
+def test_distances_by_local_scale_are_those_of_scikit_learn(metric: Any, count: int) -> None:
+    bank, new = rows(count), rows(50, seed=1)
+    k = min(5, count)
+    search = NearestNeighbors(n_neighbors=k, metric=metric, algorithm="brute").fit(bank.double().numpy())
+    others = search.kneighbors(n_neighbors=min(5, count - 1))[0]  # of the bank itself, each without itself
+    distances, nearest = search.kneighbors(new.double().numpy())
+    expected = (distances / np.sqrt(others.mean(1))[nearest]).mean(1)
+    np.testing.assert_allclose(fitted(bank, metric=metric, local=0.5)(output(new)), expected, rtol=1e-4)
+
+
+def test_an_anomaly_among_dense_images_is_found_beside_scattered_ones() -> None:
+    dense, scattered = 0.01 * rows(300, size=4), 3 * rows(300, size=4, seed=1) + 50
+    anomaly, normal = dense.mean(0, keepdim=True) + 0.1, 3 * rows(100, size=4, seed=2) + 50
+    bank, seen = torch.cat([dense, scattered]), torch.cat([anomaly, normal])
+    plain, local = (fitted(bank, metric="euclidean", local=power)(output(seen)) for power in (0.0, 1.0))
+    assert (plain[0] < plain[1:]).all()
+    assert (local[0] > local[1:]).all()
+
+
+def test_images_that_are_there_many_times_leave_scales_finite() -> None:
+    same = rows(1).expand(20, -1)
+    assert torch.isfinite(fitted(torch.cat([same, rows(50, seed=1)]), local=1.0)(output(rows(9, seed=2)))).all()
+    for bank in (same, rows(1)):  # nothing to measure by
+        torch.testing.assert_close(fitted(bank, local=1.0)(output(rows(9))), fitted(bank)(output(rows(9))))
+
+
 def test_far_from_the_origin_small_distances_stay_exact() -> None:
     bank = rows(500) + 1000
     new = bank[:20] + 0.01
@@ -103,8 +131,9 @@ def test_centres_of_kmeans_stand_for_their_lumps() -> None:
     assert torch.cdist(lumps, centres.bank + centres.centre).amin(1).max() < 1
 
 
-def test_a_fitted_bank_goes_through_a_checkpoint() -> None:
-    score, other = fitted(rows(90)), KNN()
+@pytest.mark.parametrize("local", [0.0, 0.5])
+def test_a_fitted_bank_goes_through_a_checkpoint(local: float) -> None:
+    score, other = fitted(rows(90), local=local), KNN(local=local)
     assert not other.fitted
     other.load_state_dict(score.state_dict())
     assert other.fitted
@@ -123,3 +152,5 @@ def test_what_cannot_be_fitted_is_named(code: Tensor, says: str) -> None:
         fitted(code)
     with pytest.raises(UserError, match="k=0"):
         KNN(k=0)
+    with pytest.raises(UserError, match="local=2 from 0 to 1"):
+        KNN(local=2)
