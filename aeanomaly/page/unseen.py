@@ -1,6 +1,7 @@
 """Scores of training images by what has not seen them, although they are what the scores were fitted to.
 
-- **left out**: a `KNN` whose bank is all of them gives the distance to the nearest *others*.
+- **left out**: a `KNN` whose bank is all of them gives the distance to the nearest *others*, in whose scales, where it
+  goes by these (`local`), the image still has its part.
 - **other half**: where the bank is a part of them, or of their places (`PatchKNN`), nobody knows which row is of which
   image. Two copies are fitted anew, each to every other image, and judge the images between, which are drawn by their
   maps too.
