@@ -120,6 +120,7 @@ SCORES |= {
     "cosine": lambda: KMeans(metric="cosine"),
     "coreset": lambda: KNN("target", bank="coreset", metric="euclidean", size=20),
     "centres": lambda: KNN("features.layer2", bank="kmeans", size=20),
+    "scaled": lambda: KNN(local=0.5),
     "fused": lambda: Fusion(["ReconstructionError", "KMeans", "KNN"]),
 }
 
