@@ -32,11 +32,11 @@ class KNN(VectorScore):
         field: which field of the output is compared, such as ``code``, ``target`` or ``features.layer2``.
         k: neighbours; capped by the size of the bank.
         metric: ``cosine`` (1 - cosine) or ``euclidean``.
-        local: power of the neighbour's scale that divides its distance, from 0 (distances as they are) to 1. Fitting
-            takes a search in the bank for each of its images then.
         bank: ``all``, ``random``, ``kmeans`` or ``coreset``.
         size: images or centres in a bank that is a part; capped by the number of training images.
         random_state: seed of that choice.
+        local: power of the neighbour's scale that divides its distance, from 0 (distances as they are) to 1. Above 0,
+            fitting looks for the neighbours of each image of the bank.
 
     Raises:
         UserError: if ``k`` or ``size`` is below 1, ``local`` is not from 0 to 1, or ``field`` is no output field.
