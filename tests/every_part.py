@@ -25,7 +25,7 @@ from aeanomaly.models.feature_reconstruction import FeatureAutoencoder
 from aeanomaly.models.memory import MemoryAutoencoder
 from aeanomaly.models.oriented_gradients import OrientedGradients
 from aeanomaly.models.variational import VariationalAutoencoder
-from aeanomaly.models.views import Gain
+from aeanomaly.models.views import Gain, Geometry, Strokes
 from aeanomaly.scores.base import Score
 from aeanomaly.scores.estimator import Estimator
 from aeanomaly.scores.fusion import Fusion
@@ -53,9 +53,9 @@ def features(*views: nn.Module) -> Autoencoder:
     return FeatureAutoencoder(OrientedGradients(scales=[1], grid=6), views, (8, 8), 32, 8)
 
 
-def contrastive() -> Autoencoder:
+def contrastive(*views: nn.Module) -> Autoencoder:
     front = OrientedGradients(scales=[1], grid=6)
-    return ContrastiveAutoencoder(front, [Gain(0.1)], (8, 8), 32, 8, reconstruction=1.0)
+    return ContrastiveAutoencoder(front, views, (8, 8), 32, 8, reconstruction=1.0)
 
 
 def classes_of(package: ModuleType, base: type) -> list[Any]:
@@ -92,7 +92,8 @@ NETS: dict[str, Callable[[], Autoencoder]] = {
     "memory convolutional": lambda: MemoryAutoencoder(convolutional(None), 50),
     "features": features,
     "features of views": lambda: features(Gain(0.1)),
-    "contrastive": contrastive,
+    "contrastive": lambda: contrastive(Gain(0.1)),
+    "contrastive of best.yaml's views": lambda: contrastive(Geometry(), Strokes()),
 }
 _listed = {type(make()) for make in NETS.values()}
 NETS |= {
@@ -100,11 +101,8 @@ NETS |= {
     for kind in classes_of(aeanomaly.models, Autoencoder)
     if kind not in _listed
 }
-RANDOM = {
-    name
-    for name in NETS
-    if "variational" in name or "denoising" in name or name in ("contrastive", "features of views")
-}  # in training
+_RANDOM_KINDS = ("variational", "denoising", "contrastive", "views")
+RANDOM = {name for name in NETS if any(kind in name for kind in _RANDOM_KINDS)}  # in training
 
 # By the name of the class with its defaults, which read the code; then others. Those made of others come last.
 SCORES: dict[str, Callable[[], Score]] = {

@@ -56,9 +56,10 @@ class Geometry(Described, nn.Module):
         matrix = torch.cat([torch.stack([first, second], dim=1), shift.unsqueeze(2)], dim=2)
         grid = functional.affine_grid(matrix, [count, 1, height, width], align_corners=False)
         if self.bend:
-            coarse = 2 * self.bend * torch.randn(count, 2, 4, 4, device=x.device)
+            coarse = 2 * self.bend * torch.randn(count, 2, 4, 4, dtype=torch.float32, device=x.device)
             grid = grid + (_smooth(height, x) @ coarse @ _smooth(width, x).T).permute(0, 2, 3, 1)
-        return functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+        # In float32 whatever the precision of the images: in bf16 places would be tenths of a pixel apart.
+        return functional.grid_sample(x.float(), grid, padding_mode="border", align_corners=False).to(x.dtype)
 
 
 class Strokes(Described, nn.Module):
@@ -105,12 +106,13 @@ class Gain(Described, nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) images to views of the same shape, in [0, 1]."""
-        return (x * (_signed(len(x), x) * self.amount).exp()[:, None, None, None]).clamp(0, 1)
+        factors = (_signed(len(x), x) * self.amount).exp().to(x.dtype)
+        return (x * factors[:, None, None, None]).clamp(0, 1)
 
 
 def _smooth(size: int, like: Tensor) -> Tensor:
     """(size, 4) weights of four numbers, evenly spread over a side, in the bicubic curve through them."""
-    corners = torch.eye(4, device=like.device).reshape(1, 4, 4, 1)
+    corners = torch.eye(4, dtype=torch.float32, device=like.device).reshape(1, 4, 4, 1)
     weights: Tensor = functional.interpolate(corners, (size, 1), mode="bicubic", align_corners=True)[0, :, :, 0]
     return weights.T
 
@@ -124,4 +126,4 @@ def _largest(x: Tensor, side: int) -> Tensor:
 
 def _signed(count: int, like: Tensor) -> Tensor:
     """(count,) uniform numbers in [-1, 1]."""
-    return 2 * torch.rand(count, device=like.device) - 1
+    return 2 * torch.rand(count, dtype=torch.float32, device=like.device) - 1

@@ -41,13 +41,17 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 def test_it_overfits_one_batch(name: str) -> None:
     net, images = net_and_images(name)
     optimizer = torch.optim.Adam(net.parameters(), 0.005)
+    before = net.training_loss(images)[0]
     for _ in range(200):
         optimizer.zero_grad()
         loss(net, images).backward()
         optimizer.step()
+    after = net.training_loss(images)[0]
+    # A Kullback-Leibler term grows from nearly 0, and an entropy falls with the errors that it is weighed against.
+    assert all(after[term] < 0.9 * before[term] for term in before if term in ("reconstruction", "contrastive"))
     output = net.eval()(images)
     remaining = (output.reconstruction - output.target).square().mean()
-    assert remaining < 0.4 * output.target.var(0, correction=0).mean()  # one image for all would leave all of it
+    assert remaining < 0.1 * output.target.var(0, correction=0).mean()  # one image for all would leave all of it
 
 
 @every_net
