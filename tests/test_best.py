@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from aeanomaly.commands.main import main
 from tests.conftest import REPOSITORY
-from tests.textures import KINDS, textures
+from tests.textures import KINDS
 
 
 @pytest.mark.slow
@@ -25,29 +24,15 @@ def test_every_other_kind_of_surface_is_found(
     """One class is normal. With blotches the net's layers alone take grain for normal; the fusion must not.
 
     Grain without scratches is no anomaly where grain with scratches is normal: it has nothing that the other lacks, and
-    is not asked for there. A hundredth of the steps, for time; it holds with half of them, too.
+    is not asked for there. Of the 1,900 steps 20, for time; docs/results.md has all of them.
     """
     kinds = list(KINDS)
     wanted = kinds.index(normal)
-    counts = [images if kind == normal else 1 for kind in kinds]
-    train = [
-        textures(kind, count, side, channels, seed)
-        for seed, (kind, count) in enumerate(zip(kinds, counts, strict=True))
-    ]
-    test = [textures(kind, 10, side, channels, 10 + seed) for seed, kind in enumerate(kinds)]
-    arrays = {
-        "train_images": np.concatenate(train),
-        "train_labels": np.repeat(np.arange(len(kinds)), counts),
-        "test_images": np.concatenate(test),
-        "test_labels": np.repeat(np.arange(len(kinds)), 10),
-    }
-    words = ["fit", "--config", str(REPOSITORY / "configs" / "best.yaml")]
-    words += ["--data", "aeanomaly.data.sources.arrays.ArrayFiles"]
-    for name, array in arrays.items():
-        np.save(tmp_path / f"{name}.npy", array)
-        words += [f"--data.{name}", str(tmp_path / f"{name}.npy")]
-    words += ["--data.anomaly_classes", "null", "--data.normal_classes", f"[{wanted}]", "--data.val_fraction", "0.4"]
-    words += ["--data.batch_size", "32", "--trainer.accelerator", "cpu", "--trainer.default_root_dir", str(tmp_path)]
+    words = ["fit", "--config", str(REPOSITORY / "configs" / "best.yaml"), "--data", "tests.textures.Textures"]
+    words += ["--data.anomaly_classes", "null", "--data.normal_classes", f"[{wanted}]"]
+    words += ["--data.train", str(images), "--data.channels", str(channels), "--data.side", str(side)]
+    words += ["--data.test", "10", "--data.val_fraction", "0.4", "--data.batch_size", "32"]
+    words += ["--trainer.accelerator", "cpu", "--trainer.default_root_dir", str(tmp_path)]
     words += ["--trainer.max_steps", "20", "--trainer.val_check_interval", "20"]
     assert main(words) == 0
     with (tmp_path / "lightning_logs" / "version_0" / "test_scores.csv").open() as stream:

@@ -1,12 +1,19 @@
-"""Unaligned surfaces of several kinds, made at random: what best.yaml is for besides digits."""
+"""Unaligned surfaces of several kinds, made at random: what best.yaml is for besides digits.
+
+python -m aeanomaly fit --config configs/best.yaml --data tests.textures.Textures --data.normal_classes '[1]'
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from aeanomaly.data.base import Arrays, OneClassDataModule
 
 Image = NDArray[np.float64]
 
@@ -69,3 +76,31 @@ def textures(kind: str, count: int, side: int, channels: int, seed: int) -> NDAr
         tints = generator.normal(1, 0.02, channels) * np.linspace(1, 0.8, channels)
         images.append(image * tints[:, None, None] + generator.normal(0, 0.01, (channels, side, side)))
     return (np.stack(images).clip(0, 1) * 255).round().astype(np.uint8)
+
+
+class Textures(OneClassDataModule):
+    """Images of every kind, whose classes are numbered as in `KINDS`.
+
+    Args:
+        side: height and width in pixels.
+        channels: 1 for grey, 3 for colour.
+        train: training images of each kind.
+        test: test images of each kind.
+        options: those of `OneClassDataModule`.
+    """
+
+    def __init__(self, side: int = 64, channels: int = 1, train: int = 100, test: int = 50, **options: Any) -> None:
+        super().__init__(**options)
+        self.side, self.channels, self.train, self.test = side, channels, train, test
+
+    def load(self) -> Arrays:
+        """The same images in every run."""
+        images, labels = [], []
+        for count, first_seed in ((self.train, 0), (self.test, len(KINDS))):
+            kinds = [
+                textures(kind, count, self.side, self.channels, first_seed + number)
+                for number, kind in enumerate(KINDS)
+            ]
+            images.append(torch.from_numpy(np.concatenate(kinds)))
+            labels.append(torch.arange(len(KINDS)).repeat_interleave(count))
+        return Arrays(images[0], labels[0], images[1], labels[1])
