@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from aeanomaly.commands.main import main
+from aeanomaly.inference.anomaly_detector import load
 from tests.conftest import DEBUG, REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
@@ -20,7 +22,7 @@ PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with every file that the page shows, importable and the current one."""
     files = re.findall(r"^`(\w+\.(?:py|yaml))`:\n\n```\w+\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
-    assert len(files) == 9
+    assert len(files) == 11
     for name, content in files:
         (tmp_path / name).write_text(content)
     monkeypatch.chdir(tmp_path)
@@ -56,6 +58,15 @@ def test_a_net(project: Path) -> None:
     fit(project, "shallow.yaml")
     config = (project / "lightning_logs" / "version_0" / "config.yaml").read_text()
     assert "shallow.Shallow" in config
+
+
+def test_a_front_end_and_a_view(project: Path) -> None:
+    fit(project, "blocks.yaml")
+    config = (project / "lightning_logs" / "version_0" / "config.yaml").read_text()
+    assert "blocks.Blocks" in config
+    assert "blocks.Mirror" in config
+    net = load("lightning_logs/version_0", device="cpu", allow_import=["blocks"]).detector.net
+    assert net(torch.rand(3, 1, 8, 8)).reconstruction.shape == (3, 2, 4, 4)
 
 
 def test_a_score_fitted_on_training_images(project: Path) -> None:
