@@ -13,6 +13,7 @@ from aeanomaly.commands.benchmark.grid import Grid, read_grid
 from aeanomaly.commands.benchmark.results import Row, collect, table_of
 from aeanomaly.commands.benchmark.summary import summary_md
 from tests.conftest import REPOSITORY
+from tests.textures import KINDS
 
 FOLDER = REPOSITORY / "docs" / "results"
 TABLES = sorted(path.parent.name for path in FOLDER.glob("*/results.csv"))
@@ -22,6 +23,7 @@ FOLDERS = {
     "Fashion-MNIST, leave one out": "loo_fashion",
     "AUROC, each digit left out": "nets_loo_mnist",
 }
+SURFACES = ("grey_untrained", "grey", "colour")  # columns of the table of surfaces, whose rows are the kinds in turn
 QUOTING = ("Beside what was published", "What the best recipe does", "Every net and score")
 PAGE = (REPOSITORY / "docs" / "results.md").read_text()
 
@@ -65,3 +67,12 @@ def test_the_page_quotes_the_tables() -> None:
                     assert value == (f"{line['mean'].mean:.3f}" if line and known else "-"), (method, column)
                     quoted += known
         assert quoted, heading
+
+
+def test_the_page_quotes_the_table_of_surfaces() -> None:
+    table = table_of(kept("textures")[1], "auroc")
+    _, *rows = re.findall(r"^\| (\w.+) \|$", PAGE.split("\n## Surfaces\n")[1].split("\n## ")[0], re.MULTILINE)
+    assert len(rows) == len(KINDS)
+    for number, row in enumerate(rows):
+        _, *values = row.split(" | ")
+        assert values == [f"{table[f'{method} fusion'][str(number)].mean:.3f}" for method in SURFACES], row
